@@ -1,0 +1,40 @@
+//go:build linux
+
+// Command final is the workshop's last step: a container runtime that people and engines can use.
+//
+// main only wires the verbs together. Each verb is one file of this folder, named after it, and each
+// does its work with the packages under internal, where imports point strictly downward
+// (layout_test.go holds the order).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	root := &cobra.Command{
+		Use:           "final",
+		Short:         "A container runtime in Go, straight on the kernel",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand())
+
+	if err := root.Execute(); err != nil {
+		var exit exitError
+		if errors.As(err, &exit) {
+			os.Exit(int(exit))
+		}
+		fmt.Fprintln(os.Stderr, "final:", err)
+		os.Exit(1)
+	}
+}
+
+// exitError ends the program with this code and no message: the verb has already said what there is to say.
+type exitError int
+
+func (code exitError) Error() string { return fmt.Sprintf("exit status %d", int(code)) }
