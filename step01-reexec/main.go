@@ -1,0 +1,97 @@
+//go:build linux
+
+// Step 01: a process in namespaces of its own.
+//
+// A namespace is made at clone time and filled from the inside. So this program runs twice: the parent
+// side (run.go) clones itself, /proc/self/exe, into new namespaces; the child side (child.go) wakes up in
+// there, arranges what it sees, and starts the user's command.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+)
+
+const program = "step01-reexec"
+
+// container is what the user asked for. The parent fills it in, the child receives it as JSON.
+type container struct {
+	Hostname string
+	Args     []string // the command and its arguments
+	Env      []string // the command's whole environment
+	Terminal bool     // the command gets the terminal on descriptor 0
+	Verbose  bool
+}
+
+// Namespaces and the parent-death signal belong to a thread, not to a process, and the Go scheduler moves
+// goroutines between threads. Locked here, before main, the main goroutine stays on the main thread for
+// good, on both sides.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "child" {
+		os.Exit(child())
+	}
+	c, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	code := exitFailure
+	if err == nil {
+		code, err = run(c)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+	}
+	os.Exit(code)
+}
+
+// parse reads the command line. Without arguments it asks for a shell.
+func parse(args []string) (container, error) {
+	c := container{Hostname: "container"}
+	flags := flag.NewFlagSet(program, flag.ContinueOnError)
+	flags.StringVar(&c.Hostname, "hostname", c.Hostname, "the container's host `name`")
+	flags.BoolVar(&c.Verbose, "v", false, "say every kernel call, with the shell command that does the same")
+	flags.SetOutput(io.Discard) // an error is printed once, by main
+
+	switch {
+	case len(args) == 0 || strings.HasPrefix(args[0], "-"): // run is meant
+	case args[0] == "run":
+		args = args[1:]
+	default:
+		return c, fmt.Errorf("%q: unknown command, want: %s run [flags] [CMD [ARG...]]", args[0], program)
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Printf("usage: %s run [flags] [CMD [ARG...]]\n", program)
+		flags.SetOutput(os.Stdout)
+		flags.PrintDefaults()
+		return c, err
+	case err != nil:
+		return c, fmt.Errorf("%w (see %s run -h)", err, program)
+	}
+	if n := len(c.Hostname); n < 1 || n > 64 { // HOST_NAME_MAX
+		return c, fmt.Errorf("--hostname %q: want 1 to 64 bytes", c.Hostname)
+	}
+	if c.Args = flags.Args(); len(c.Args) == 0 {
+		c.Args = []string{"/bin/sh"}
+	}
+	c.Env = environment(c)
+	return c, nil
+}
+
+// environment is all the command gets of one: nothing of the host's leaks in but the kind of terminal.
+func environment(c container) []string {
+	return []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root",
+		"HOSTNAME=" + c.Hostname,
+		"PS1=" + c.Hostname + "# ",
+		"TERM=" + os.Getenv("TERM"),
+	}
+}
