@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 )
@@ -23,11 +25,14 @@ func (g *cgroup) makeV1(controller, name string) error {
 			"go run ./final doctor tells what this kernel has", controller)
 	}
 	dir := filepath.Join(root, name)
+	g.v1[controller] = dir
 	f, err := makeGroup(dir)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // two controllers can share a hierarchy: cpu,cpuacct
+	}
 	if err != nil {
 		return err
 	}
-	g.v1[controller] = dir
 	return f.Close()
 }
 
