@@ -105,13 +105,12 @@ func makeGroup(dir string) (*os.File, error) {
 // enable hands a controller down from the root to its children, and tells whether cgroup2 has it at all.
 // Only what is in a group's subtree_control appears in the groups below it.
 func enable(root, controller string) (here bool, err error) {
-	available, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
-	if err != nil || !slices.Contains(strings.Fields(string(available)), controller) {
+	here, err = listed(filepath.Join(root, "cgroup.controllers"), controller)
+	if !here || err != nil {
 		return false, err
 	}
 	file := filepath.Join(root, "cgroup.subtree_control")
-	enabled, err := os.ReadFile(file)
-	if err != nil || slices.Contains(strings.Fields(string(enabled)), controller) {
+	if enabled, err := listed(file, controller); enabled || err != nil {
 		return true, err
 	}
 	err = writeFile(file, "+"+controller)
@@ -120,6 +119,12 @@ func enable(root, controller string) (here bool, err error) {
 			"go run ./final doctor tells the way out", err, root)
 	}
 	return true, err
+}
+
+// listed tells whether a file such as "cpu io memory pids" holds a word.
+func listed(file, word string) (bool, error) {
+	text, err := os.ReadFile(file)
+	return slices.Contains(strings.Fields(string(text)), word), err
 }
 
 // apply writes the limits and reads each one back: the kernel may round, and a group that took nothing
@@ -169,7 +174,8 @@ func (g *cgroup) explain(code int) error {
 	if v1, ok := g.v1["memory"]; ok {
 		file, dir = "memory.oom_control", v1
 	}
-	kills, err := field(filepath.Join(dir, file), "oom_kill")
+	events, err := keyed(filepath.Join(dir, file))
+	kills := events["oom_kill"]
 	if err != nil || kills == 0 {
 		return nil // without a memory controller there is nothing to tell
 	}
@@ -177,18 +183,20 @@ func (g *cgroup) explain(code int) error {
 		g.limits.Memory, file, kills)
 }
 
-// field returns a value out of a file of lines such as "oom_kill 1".
-func field(file, key string) (uint64, error) {
+// keyed reads a file of lines such as "oom_kill 1".
+func keyed(file string) (map[string]uint64, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	values := map[string]uint64{}
 	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == key {
-			return strconv.ParseUint(value, 10, 64)
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if values[key], err = strconv.ParseUint(value, 10, 64); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", file, line, err)
 		}
 	}
-	return 0, fmt.Errorf("%s: no %s", file, key)
+	return values, nil
 }
 
 // remove ends whatever is left in the cgroup and takes it away.

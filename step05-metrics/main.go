@@ -1,0 +1,117 @@
+//go:build linux
+
+// Step 05: watching.
+//
+// What the kernel counts for the container is in its cgroup's files: read them (metrics.go, metrics_v1.go),
+// serve them to Prometheus (exporter.go), show them live (stats.go). What the container asks of the kernel
+// is seen by stopping it at every system call (trace.go, histogram.go).
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+)
+
+const program = "step05-metrics"
+
+// container is what the user asked for. The parent fills it in, the child receives it as JSON.
+type container struct {
+	ID       string // random; names all that the container leaves on the host
+	Dir      string // its directory on the host
+	Rootfs   string // the image: a directory, never written
+	Hostname string
+	Limits   limits
+	Network  network
+	Args     []string // the command and its arguments
+	Env      []string // the command's whole environment
+	Terminal bool     // the command gets the terminal on descriptor 0
+	Metrics  string   // the address to serve metrics at
+	Trace    bool     // count the system calls
+	Verbose  bool
+}
+
+// Namespaces and the parent-death signal belong to a thread, not to a process, and the Go scheduler moves
+// goroutines between threads. Locked here, before main, the main goroutine stays on the main thread for
+// good, on both sides.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "child" {
+		os.Exit(child())
+	}
+	if len(os.Args) == 2 && os.Args[1] == "stats" {
+		os.Exit(stats())
+	}
+	c, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	code := exitFailure
+	if err == nil {
+		code, err = run(c)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+	}
+	os.Exit(code)
+}
+
+// parse reads the command line. Without arguments it asks for a shell.
+func parse(args []string) (container, error) {
+	id := newID()
+	c := container{ID: id, Dir: stateDir + "/" + id, Rootfs: "rootfs", Hostname: "container", Limits: defaultLimits}
+	flags := flag.NewFlagSet(program, flag.ContinueOnError)
+	flags.StringVar(&c.Hostname, "hostname", c.Hostname, "the container's host `name`")
+	flags.StringVar(&c.Rootfs, "rootfs", c.Rootfs, "the `directory` that becomes the container's root")
+	flags.Var(&c.Limits.Memory, "memory", "memory, swap not included, in `bytes` or as 64m; 0 for no limit")
+	flags.Var(&c.Limits.CPUs, "cpus", "processor time, as a `number` of processors; 0 for no limit")
+	flags.Var(&c.Limits.PIDs, "pids-limit", "a `number` of processes and threads; 0 for no limit")
+	flags.StringVar(&c.Metrics, "metrics", "", "serve metrics at http://`address`/metrics, as 127.0.0.1:9101")
+	flags.BoolVar(&c.Trace, "trace", false, "count the container's system calls, and tell at the end")
+	flags.BoolVar(&c.Verbose, "v", false, "say every kernel call, with the shell command that does the same")
+	flags.SetOutput(io.Discard) // an error is printed once, by main
+
+	switch {
+	case len(args) == 0 || strings.HasPrefix(args[0], "-"): // run is meant
+	case args[0] == "run":
+		args = args[1:]
+	default:
+		return c, fmt.Errorf("%q: unknown command, want: %s run [flags] [CMD [ARG...]]", args[0], program)
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Printf("usage: %s run [flags] [CMD [ARG...]]\n       %[1]s stats\n", program)
+		flags.SetOutput(os.Stdout)
+		flags.PrintDefaults()
+		return c, err
+	case err != nil:
+		return c, fmt.Errorf("%w (see %s run -h)", err, program)
+	}
+	if n := len(c.Hostname); n < 1 || n > 64 { // HOST_NAME_MAX
+		return c, fmt.Errorf("--hostname %q: want 1 to 64 bytes", c.Hostname)
+	}
+	if err := checkRootfs(&c.Rootfs); err != nil {
+		return c, err
+	}
+	if c.Args = flags.Args(); len(c.Args) == 0 {
+		c.Args = []string{"/bin/sh"}
+	}
+	c.Env = environment(c)
+	return c, nil
+}
+
+// environment is all the command gets of one: nothing of the host's leaks in but the kind of terminal.
+func environment(c container) []string {
+	return []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root",
+		"HOSTNAME=" + c.Hostname,
+		"PS1=" + c.Hostname + "# ",
+		"TERM=" + os.Getenv("TERM"),
+	}
+}
