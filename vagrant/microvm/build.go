@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/simple-container/simple-container/vagrant/microvm/internal/wire"
+)
+
+const initPackage = "./vagrant/microvm/init"
+
+// programs is what go made for the guest.
+type programs struct {
+	Init  string // host path
+	Final string // host path, "" for none
+	Tests []testProgram
+}
+
+// A testProgram is one package's share.
+type testProgram struct {
+	Name    string // as on the command line
+	Dir     string // the package's directory on the host
+	Binary  string // host path
+	Program string // host path, "" if it is not package main
+}
+
+// build compiles for the guest: the test binaries, the packages' own programs,
+// final and init. Two calls of go do it all, so that go spreads the work over
+// the processors. Without cgo nothing needs a C library in the guest.
+func (o *options) build(ctx context.Context, root, work string) (*programs, error) {
+	made := &programs{Init: filepath.Join(work, "bin", "init")}
+	mains := []string{initPackage}
+	if o.Rootfs {
+		mains = append(mains, "./final")
+		made.Final = filepath.Join(work, "bin", "final")
+	}
+	var tested []string
+	for _, name := range o.Packages {
+		test, isMain, err := o.describe(ctx, root, work, name)
+		if err != nil {
+			return nil, err
+		}
+		made.Tests = append(made.Tests, *test)
+		tested = append(tested, test.Dir)
+		if isMain {
+			mains = append(mains, test.Dir)
+		}
+	}
+	bin := filepath.Join(work, "bin") + "/"
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return nil, err
+	}
+	if err := o.compile(ctx, root, append([]string{"build", "-o", bin}, mains...)); err != nil {
+		return nil, err
+	}
+	if len(tested) == 0 {
+		return made, nil
+	}
+	if err := o.compile(ctx, root, append([]string{"test", "-c", "-o", bin}, tested...)); err != nil {
+		return nil, err
+	}
+	return made, made.check()
+}
+
+// describe asks go what the package is called, and where go will put what it makes.
+func (o *options) describe(ctx context.Context, root, work, name string) (*testProgram, bool, error) {
+	list := command(ctx, o.env(), "go", "list", "-f", "{{.Name}}\t{{.Dir}}\t{{.ImportPath}}", name)
+	out, err := output(list)
+	if err != nil {
+		return nil, false, err
+	}
+	fields := strings.Split(strings.TrimSpace(out), "\t")
+	if len(fields) != 3 {
+		return nil, false, fmt.Errorf("package %s: want one package, go list gives %q", name, out)
+	}
+	base := filepath.Join(work, "bin", path.Base(fields[2]))
+	test := &testProgram{Name: name, Dir: fields[1], Binary: base + ".test"}
+	if fields[0] == "main" {
+		test.Program = base
+	}
+	return test, test.Program != "", nil
+}
+
+func (o *options) compile(ctx context.Context, root string, args []string) error {
+	verb := args[0]
+	// Without symbol tables the initramfs is a third smaller; stack traces
+	// keep their line numbers.
+	cmd := command(ctx, o.env(), "go", append([]string{verb, "-ldflags=-s -w"}, args[1:]...)...)
+	cmd.Dir = root
+	_, err := output(cmd)
+	return err
+}
+
+func (o *options) env() []string {
+	return []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + o.Arch}
+}
+
+// check finds packages without tests: go test -c is silent about them.
+func (p *programs) check() error {
+	for _, test := range p.Tests {
+		if _, err := os.Stat(test.Binary); err != nil {
+			return fmt.Errorf("package %s: has no test files", test.Name)
+		}
+	}
+	return nil
+}
+
+// manifest says the same from the guest's side.
+func (o *options) manifest(made *programs) wire.Manifest {
+	m := wire.Manifest{
+		Console:   machines[o.Arch].Console,
+		Modules:   []string{"virtio_pci", "virtio_console"},
+		NoCgroup2: o.NoCgroup2,
+		Shell:     o.Shell,
+		Seconds:   int(o.Timeout.Seconds()),
+	}
+	if made.Final != "" {
+		m.Final = guestBin(made.Final)
+	}
+	if o.Run != "" {
+		m.TestArgs = append(m.TestArgs, "-test.run="+o.Run)
+	}
+	if o.Verbose {
+		m.TestArgs = append(m.TestArgs, "-test.v")
+	}
+	for _, test := range made.Tests {
+		m.Tests = append(m.Tests, wire.Test{Name: test.Name, Dir: test.guestDir(),
+			Binary: guestBin(test.Binary), Program: guestBin(test.Program)})
+	}
+	return m
+}
+
+// guestDir is the test's working directory in the guest.
+func (t *testProgram) guestDir() string {
+	return "/microvm/" + strings.TrimSuffix(filepath.Base(t.Binary), ".test")
+}
+
+// guestBin is where the guest has a program of the host.
+func guestBin(file string) string {
+	if file == "" {
+		return ""
+	}
+	return "/microvm/bin/" + filepath.Base(file)
+}
+
+// repository gives the directory of go.mod.
+func repository(ctx context.Context) (string, error) {
+	out, err := run(ctx, nil, "go", "env", "GOMOD")
+	if err != nil {
+		return "", err
+	}
+	file := strings.TrimSpace(out)
+	if filepath.Base(file) != "go.mod" {
+		return "", fmt.Errorf("find go.mod: none above this directory: run it in the repository")
+	}
+	return filepath.Dir(file), nil
+}
