@@ -1,0 +1,82 @@
+//go:build linux
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Namespace is one kind of them (namespaces(7)).
+type Namespace struct {
+	Name string // as in /proc/PID/ns
+	Flag uintptr
+}
+
+var Namespaces = []Namespace{
+	{"mnt", unix.CLONE_NEWNS},
+	{"uts", unix.CLONE_NEWUTS},
+	{"ipc", unix.CLONE_NEWIPC},
+	{"pid", unix.CLONE_NEWPID},
+	{"net", unix.CLONE_NEWNET},
+	{"cgroup", unix.CLONE_NEWCGROUP},
+	{"user", unix.CLONE_NEWUSER},
+}
+
+// Create makes a namespace of the kind that ends at once, to see whether that can be done.
+func (n Namespace) Create() error {
+	if n.Flag == unix.CLONE_NEWUSER {
+		return UserNamespace()
+	}
+	return OnThread(func() error {
+		if err := unix.Unshare(int(n.Flag)); err != nil {
+			return fmt.Errorf("unshare %s: %w", n.Name, err)
+		}
+		return nil
+	})
+}
+
+// UserNamespace tries a user namespace. A process with several threads, as any Go program is, may not
+// unshare it, so a child is cloned into one. It has no program to run: a directory cannot be executed, and
+// the EACCES that says so is the proof that the clone went well.
+var UserNamespace = sync.OnceValue(func() error {
+	_, err := syscall.ForkExec("/", []string{"/"}, &syscall.ProcAttr{
+		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER},
+	})
+	if errors.Is(err, syscall.EACCES) {
+		return nil
+	}
+	return fmt.Errorf("clone CLONE_NEWUSER: %w", err)
+})
+
+// Overlay tries an overlay mount as the steps make it, the upper layer on a tmpfs and the machine's own
+// root below, in a mount namespace that ends with the probe.
+var Overlay = sync.OnceValue(func() error {
+	return OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("unshare mnt: %w", err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("mount / MS_REC|MS_PRIVATE: %w", err)
+		}
+		const place = "/run" // any directory that every system has; the tmpfs covers it for this thread alone
+		if err := unix.Mount("tmpfs", place, "tmpfs", 0, ""); err != nil {
+			return fmt.Errorf("mount tmpfs on %s: %w", place, err)
+		}
+		for _, dir := range []string{"upper", "work", "root"} {
+			if err := os.Mkdir(place+"/"+dir, 0o755); err != nil {
+				return err
+			}
+		}
+		layers := fmt.Sprintf("lowerdir=/,upperdir=%s/upper,workdir=%s/work", place, place)
+		if err := unix.Mount("overlay", place+"/root", "overlay", 0, layers); err != nil {
+			return fmt.Errorf("mount overlay: %w", err)
+		}
+		return nil
+	})
+})

@@ -1,0 +1,134 @@
+//go:build linux
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Feature is something of the kernel that a container needs or is better with.
+type Feature struct {
+	Name  string
+	Since Version
+	Use   string // what it is used for
+	// Probe tries it, the first time it is called, and returns why it does not work, or nil. It leaves
+	// nothing behind.
+	Probe func() error
+}
+
+// Features returns the features that are probed, oldest first.
+func Features() []Feature {
+	return []Feature{
+		{"memfd_create", Version{3, 17}, "a container's first program from memory", MemfdExec},
+		{"fsopen", Version{5, 2}, "mounting by descriptor", NewMountAPI},
+		{"pidfd", Version{5, 3}, "signals that cannot hit the wrong process", Pidfd},
+		{"PTRACE_GET_SYSCALL_INFO", Version{5, 3}, "--trace", PtraceSyscallInfo},
+		{"openat2", Version{5, 6}, "paths that cannot leave the image", Openat2},
+		{"CLONE_INTO_CGROUP", Version{5, 7}, "limits from the first instruction on", CloneIntoCgroup},
+		{"close_range", Version{5, 9}, "no descriptor of the host in a container", CloseRange},
+	}
+}
+
+// MemfdExec tries to make an executable file in memory; the sysctl vm.memfd_noexec can forbid it.
+var MemfdExec = sync.OnceValue(func() error {
+	fd, err := unix.MemfdCreate("probe", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // MFD_EXEC came with Linux 6.3; before, all were executable
+		fd, err = unix.MemfdCreate("probe", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return fmt.Errorf("memfd_create: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Access(fmt.Sprintf("/proc/self/fd/%d", fd), unix.X_OK); err != nil {
+		return fmt.Errorf("memfd_create: not executable: %w", err)
+	}
+	return nil
+})
+
+// NewMountAPI tries fsopen, which only prepares a mount.
+var NewMountAPI = sync.OnceValue(func() error {
+	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("fsopen tmpfs: %w", err)
+	}
+	return unix.Close(fd)
+})
+
+// Pidfd tries a handle on this process, and signal 0 through it, which only asks.
+var Pidfd = sync.OnceValue(func() error {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, 0, nil, 0); err != nil {
+		return fmt.Errorf("pidfd_send_signal: %w", err)
+	}
+	return nil
+})
+
+// Openat2 tries a path resolved as if a directory were the root.
+var Openat2 = sync.OnceValue(func() error {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
+	fd, err := unix.Openat2(unix.AT_FDCWD, ".", how)
+	if err != nil {
+		return fmt.Errorf("openat2 RESOLVE_IN_ROOT: %w", err)
+	}
+	return unix.Close(fd)
+})
+
+// CloseRange tries a range that holds no descriptor.
+var CloseRange = sync.OnceValue(func() error {
+	if err := unix.CloseRange(^uint(0)>>33, ^uint(0)>>33, 0); err != nil {
+		return fmt.Errorf("close_range: %w", err)
+	}
+	return nil
+})
+
+// CloneIntoCgroup asks clone3 for a process in the cgroup of a descriptor that is not open. A kernel that
+// knows the flag says EBADF; one that does not, or a seccomp filter, says something else. Either way no
+// process is born.
+var CloneIntoCgroup = sync.OnceValue(func() error {
+	args := struct { // struct clone_args, clone(2)
+		flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize, cgroup uint64
+	}{flags: unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD), cgroup: 1<<31 - 1}
+	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+	if errno != unix.EBADF {
+		return fmt.Errorf("clone3 CLONE_INTO_CGROUP: %w", errno)
+	}
+	return nil
+})
+
+// PtraceSyscallInfo traces a copy of this program that stops at execve, before its first instruction, asks
+// what system call it is in, and ends it.
+var PtraceSyscallInfo = sync.OnceValue(func() error {
+	return OnThread(func() error { // to ptrace, the tracer is a thread
+		pid, err := syscall.ForkExec("/proc/self/exe", []string{"probe"}, &syscall.ProcAttr{
+			Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL},
+		})
+		if err != nil {
+			return fmt.Errorf("ptrace PTRACE_TRACEME: %w", err)
+		}
+		defer func() {
+			_ = unix.Kill(pid, unix.SIGKILL) // our unreaped child: the id is its own
+			_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
+		}()
+		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != nil {
+			return fmt.Errorf("wait4: %w", err)
+		}
+		var info [88]byte // struct ptrace_syscall_info, ptrace(2)
+		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(pid),
+			unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+		if errno != 0 {
+			return fmt.Errorf("ptrace PTRACE_GET_SYSCALL_INFO: %w", errno)
+		}
+		return nil
+	})
+})
