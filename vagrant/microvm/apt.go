@@ -46,7 +46,7 @@ func (a *apt) fetch(ctx context.Context, update bool) (string, error) {
 	if err := a.unpack(ctx, tree); err != nil {
 		return "", err
 	}
-	return tree, os.WriteFile(done, nil, 0o644)
+	return tree, errors.Join(a.emptyArchives(), os.WriteFile(done, nil, 0o644))
 }
 
 // configure writes the configuration and the one source line.

@@ -182,13 +182,14 @@ func (a *initramfs) addModules(tree string) error {
 		}
 	}
 	for name, content := range map[string]string{
-		"modules.dep": dependencyFile(found), "modules.alias": aliasFile(found), "modules.symbols": "", "modules.builtin": "",
+		"modules.dep": dependencyFile(found), "modules.alias": aliasFile(found), "modules.symbols": "",
 	} {
 		if err := a.text(path.Join(dir, name), content); err != nil {
 			return err
 		}
 	}
-	return nil
+	// So that modprobe takes what is not a module in this kernel for loaded.
+	return a.copy(path.Join(dir, "modules.builtin"), filepath.Join(tree, "modules.builtin"))
 }
 
 // addPrograms adds what go made, and the tests' data.

@@ -47,58 +47,58 @@ func (r reporter) tests(manifest *wire.Manifest) error {
 	if err := wire.WriteRecord(r.port, wire.Record{Ready: kernelRelease()}); err != nil {
 		return err
 	}
-	env, err := r.rootfs(manifest)
+	env, err := r.rootfs(manifest.Final)
 	if err != nil {
 		return err
 	}
 	for _, test := range manifest.Tests {
-		if err := r.test(test, manifest.TestArgs, env, deadline); err != nil {
+		// A little less than what is left: a test that hangs is to say where,
+		// which it cannot when the machine goes off under it.
+		left := max(time.Until(deadline)-5*time.Second, time.Second).Round(time.Second)
+		c := &command{Args: append([]string{test.Binary, "-test.timeout=" + left.String()}, manifest.TestArgs...), Dir: test.Dir, Env: env}
+		if test.Program != "" {
+			c.Env = append(env[:len(env):len(env)], "CONTAINER="+test.Program)
+		}
+		if _, err := r.run(test.Name, c); err != nil {
 			return fmt.Errorf("%s: %w", test.Name, err)
 		}
 	}
 	return nil
 }
 
-// rootfs fills ROOTFS by the final program. Tests that want none of it go on
-// when it fails: those that do will say so.
-func (r reporter) rootfs(manifest *wire.Manifest) ([]string, error) {
-	if manifest.Final == "" {
+// rootfs fills ROOTFS by the final program. When that fails it counts as a
+// failed test, and the tests go on: not all of them want it.
+func (r reporter) rootfs(final string) (env []string, err error) {
+	if final == "" {
 		return nil, nil
 	}
-	code, err := r.run(&command{Args: []string{manifest.Final, "rootfs", rootfsDir}, Dir: "/"})
-	if err != nil {
-		return nil, err
+	code, err := r.run("final rootfs", &command{Args: []string{final, "rootfs", rootfsDir}, Dir: "/"})
+	env = []string{"FINAL=" + final}
+	if code == 0 {
+		env = append(env, "ROOTFS="+rootfsDir)
 	}
-	if code != 0 {
-		return nil, fmt.Errorf("final rootfs %s: exit code %d", rootfsDir, code)
-	}
-	return []string{"FINAL=" + manifest.Final, "ROOTFS=" + rootfsDir}, nil
+	return env, err
 }
 
-func (r reporter) test(test wire.Test, args, env []string, deadline time.Time) error {
-	if err := wire.WriteRecord(r.port, wire.Record{Started: test.Name}); err != nil {
-		return err
-	}
-	// A little less than what is left: a test that hangs is to say where,
-	// which it cannot when the machine goes off under it.
-	left := max(time.Until(deadline)-5*time.Second, time.Second).Round(time.Second)
-	if test.Program != "" {
-		env = append(env[:len(env):len(env)], "CONTAINER="+test.Program)
+// run runs the command as a test of that name, and reports.
+func (r reporter) run(name string, c *command) (int, error) {
+	if err := wire.WriteRecord(r.port, wire.Record{Started: name}); err != nil {
+		return 0, err
 	}
 	start := time.Now()
-	code, err := r.run(&command{Args: append([]string{test.Binary, "-test.timeout=" + left.String()}, args...), Dir: test.Dir, Env: env})
+	code, err := r.stream(c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	took := time.Since(start).Seconds()
 	if n := reapAll(); n > 0 {
-		fmt.Fprintf(r, "%s: left %d processes behind\n", test.Name, n)
+		fmt.Fprintf(r, "%s: left %d processes behind\n", name, n)
 	}
-	return wire.WriteRecord(r.port, wire.Record{Ended: test.Name, Result: &wire.Result{ExitCode: code, Seconds: took}})
+	return code, wire.WriteRecord(r.port, wire.Record{Ended: name, Result: &wire.Result{ExitCode: code, Seconds: took}})
 }
 
-// run runs the command with its output going to the report as it comes.
-func (r reporter) run(c *command) (int, error) {
+// stream runs the command with its output going to the report as it comes.
+func (r reporter) stream(c *command) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
