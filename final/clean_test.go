@@ -1,0 +1,582 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/network"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The test binary stands in for other programs, as the variable says: final itself, or a process for a
+// cgroup or a container.
+const actAs = "TEST_ACT_AS"
+
+func init() {
+	switch role, dir, _ := strings.Cut(os.Getenv(actAs), " "); role {
+	case "final":
+		main()
+		os.Exit(0)
+	case "sleeper":
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	case "container":
+		if err := beContainer(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println("ready")
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}
+}
+
+// beContainer does what the container side of step 02 does, as far as it shows on the host.
+func beContainer(dir string) error {
+	for _, m := range []struct {
+		target, fstype string
+		flags          uintptr
+		data           string
+	}{
+		{"/", "", unix.MS_REC | unix.MS_PRIVATE, ""},
+		{dir, "tmpfs", 0, ""},
+	} {
+		if err := unix.Mount(m.fstype, m.target, m.fstype, m.flags, m.data); err != nil {
+			return fmt.Errorf("mount %s: %w", m.target, err)
+		}
+	}
+	for _, name := range []string{"upper", "work", "root"} {
+		if err := os.Mkdir(dir+"/"+name, 0o755); err != nil {
+			return err
+		}
+	}
+	layers := fmt.Sprintf("lowerdir=/etc,upperdir=%s/upper,workdir=%s/work", dir, dir)
+	if err := unix.Mount("overlay", dir+"/root", "overlay", 0, layers); err != nil {
+		return fmt.Errorf("mount overlay: %w", err)
+	}
+	return unix.Chroot(dir + "/root")
+}
+
+// final runs the program with arguments and returns what it printed and its exit code.
+func final(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), actAs+"=final")
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return out.String(), complaint.String(), cmd.ProcessState.ExitCode()
+}
+
+// A world is a machine of a test's own: namespaces for mounts, network and cgroups, an empty /run, and
+// cgroup trees that end at groups made for the test. Programs started in it have no other.
+const worldStage = "TEST_WORLD"
+
+// inWorld runs the rest of the test in a world. It takes two more copies of the test binary: the first has
+// mounts and network of its own and enters the groups, the second a cgroup namespace made there.
+func inWorld(t *testing.T) (inside bool) {
+	t.Helper()
+	var again *exec.Cmd
+	switch stage, groups, _ := strings.Cut(os.Getenv(worldStage), " "); stage {
+	case "":
+		if os.Geteuid() != 0 {
+			t.Skipf("namespaces need root: %v", unix.EPERM)
+		}
+		again = nextStage(t, "enter "+strings.Join(makeGroups(t), ":"), unix.CLONE_NEWNS|unix.CLONE_NEWNET)
+	case "enter":
+		for group := range strings.SplitSeq(groups, ":") {
+			write(t, group+"/cgroup.procs", strconv.Itoa(os.Getpid()))
+		}
+		again = nextStage(t, "inside", unix.CLONE_NEWCGROUP)
+	case "inside":
+		arrangeWorld(t)
+		return true
+	}
+	out, err := again.CombinedOutput()
+	if os.Getenv(worldStage) != "" || testing.Verbose() || err != nil {
+		fmt.Printf("%s", out)
+	}
+	if err != nil {
+		t.Fatalf("in the world: %v", err)
+	}
+	return false
+}
+
+func nextStage(t *testing.T, stage string, flags uintptr) *exec.Cmd {
+	args := []string{"-test.run=^" + t.Name() + "$", fmt.Sprintf("-test.v=%t", testing.Verbose())}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), worldStage+"="+stage)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// makeGroups makes a group in each tree of the machine that a container would use, for as long as the test runs.
+func makeGroups(t *testing.T) (groups []string) {
+	for _, h := range containerTrees(t) {
+		group := filepath.Join(h.Dir, fmt.Sprintf("simple-container-test-%d", os.Getpid()))
+		mkdir(t, group)
+		groups = append(groups, group)
+		t.Cleanup(func() {
+			if err := cgroup.Remove(&kernel.Door{}, group); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return groups
+}
+
+func containerTrees(t *testing.T) (trees cgroup.Layout) {
+	t.Helper()
+	mounts, err := (&kernel.Door{}).Mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err := cgroup.Find(mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range layout {
+		if h.Version == 2 || slices.ContainsFunc(h.Controllers, func(name string) bool {
+			return slices.Contains([]string{"memory", "cpu", "pids"}, name)
+		}) {
+			trees = append(trees, h)
+		}
+	}
+	return trees
+}
+
+// arrangeWorld mounts the world. Its / is shared, as systemd has it, between the mount namespaces in the
+// world, and tied to nothing outside.
+func arrangeWorld(t *testing.T) {
+	trees := containerTrees(t)
+	mount(t, "", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if len(trees) == 1 && trees[0].Dir == "/sys/fs/cgroup" {
+		unmount(t, "/sys/fs/cgroup")
+		mount(t, "cgroup2", "/sys/fs/cgroup", "cgroup2", 0, "")
+	} else {
+		for _, h := range trees {
+			unmount(t, h.Dir)
+			if h.Version == 2 {
+				mount(t, "cgroup2", h.Dir, "cgroup2", 0, "")
+			} else {
+				mount(t, "cgroup", h.Dir, "cgroup", 0, strings.Join(h.Controllers, ","))
+			}
+		}
+	}
+	mount(t, "tmpfs", "/run", "tmpfs", 0, "")
+	mount(t, "", "/", "", unix.MS_REC|unix.MS_SHARED, "")
+	write(t, forwardSysctl, "0")
+}
+
+func mount(t *testing.T, source, target, fstype string, flags uintptr, data string) {
+	t.Helper()
+	if err := unix.Mount(source, target, fstype, flags, data); err != nil {
+		t.Fatalf("mount %s on %s: %v", source, target, err)
+	}
+}
+
+func unmount(t *testing.T, target string) {
+	t.Helper()
+	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+		t.Fatalf("unmount %s: %v", target, err)
+	}
+}
+
+func mkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// leaveTraces makes all that a container with this id leaves on the host when its runtime is killed at the
+// worst moment. number is that of its link.
+func leaveTraces(t *testing.T, id string, number int) {
+	t.Helper()
+	name, dir, link := kernel.Prefix+id, kernel.StateDir+"/"+id, fmt.Sprintf("sc%d", number)
+
+	mkdir(t, dir+"/layers")
+	mount(t, "tmpfs", dir+"/layers", "tmpfs", 0, "")
+	mkdir(t, dir+"/layers/root")
+	mount(t, "tmpfs", dir+"/layers/root", "tmpfs", 0, "")
+	age(t, dir)
+
+	member := start(t, "sleeper", 0)
+	for _, h := range containerTrees(t) {
+		group := filepath.Join(h.Dir, name)
+		mkdir(t, group+"/inner/most")
+		write(t, group+"/inner/cgroup.procs", strconv.Itoa(member.Process.Pid))
+	}
+
+	addVeth(t, link, name)
+	for _, v := range kernel.IptablesVariants() {
+		run(t, v.Name, "-w", "-t", "nat", "-A", "POSTROUTING", "-s", "10.213.0.0/30",
+			"-m", "comment", "--comment", name, "-j", "MASQUERADE")
+		for _, direction := range []string{"-i", "-o"} {
+			run(t, v.Name, "-w", "-I", "FORWARD", "-m", "comment", "--comment", name, direction, link, "-j", "ACCEPT")
+		}
+	}
+}
+
+// age makes a directory look as if it had been there for a while.
+func age(t *testing.T, dir string) {
+	t.Helper()
+	before := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(dir, before, before); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addVeth(t *testing.T, name, alias string) {
+	t.Helper()
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "p"}); err != nil {
+		t.Fatalf("link add %s: %v", name, err)
+	}
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetAlias(link, alias); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts a stand-in that ends with the test at the latest.
+func start(t *testing.T, role string, flags uintptr) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), actAs+"="+role)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // the test may have ended it
+	if strings.HasPrefix(role, "container") {
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			t.Fatalf("%s did not start: %v", role, err)
+		}
+	}
+	go func() { _ = cmd.Wait() }() // a signal ends it
+	return cmd
+}
+
+// lock does what a runtime does: it owns the container's directory.
+func lock(t *testing.T, id string) (unlock func()) {
+	t.Helper()
+	file, err := os.Open(filepath.Join(kernel.StateDir, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return func() { file.Close() }
+}
+
+// traces lists what containers have in the world, as "kind name".
+func traces(t *testing.T) (all []string) {
+	t.Helper()
+	found, err := findRemnants(&kernel.Door{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range found {
+		all = append(all, r.kind+" "+r.name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+const (
+	deadID = "00000000dead"
+	goneID = "0000000090e0" // has no directory any more
+	liveID = "000000000a11"
+)
+
+func TestCleanRemovesTheDeadAndSparesTheLiving(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	mkdir(t, kernel.StateDir)
+	write(t, savedForward, "0\n")
+	write(t, networkLock, "")
+	write(t, forwardSysctl, "1")
+	run(t, "ip", "link", "add", "sc77", "type", "veth", "peer", "name", "scary") // others', with names like ours
+	leaveTraces(t, liveID, 1)
+	unlock := lock(t, liveID)
+	living := traces(t)
+
+	leaveTraces(t, deadID, 2)
+	leaveTraces(t, goneID, 3)
+	for _, m := range []string{"/layers/root", "/layers"} {
+		unmount(t, kernel.StateDir+"/"+goneID+m)
+	}
+	if err := os.RemoveAll(kernel.StateDir + "/" + goneID); err != nil {
+		t.Fatal(err)
+	}
+	before := traces(t)
+
+	out, stderr, code := final(t, "clean", "--dry-run")
+	if code != 0 || stderr != "" || !strings.Contains(out, "would remove directory "+kernel.StateDir+"/"+deadID+"\n") {
+		t.Errorf("--dry-run: exit code %d, stderr %q, stdout:\n%s", code, stderr, out)
+	}
+	if diff := cmp.Diff(before, traces(t)); diff != "" {
+		t.Fatalf("--dry-run changed something (-before +after):\n%s", diff)
+	}
+
+	out, stderr, code = final(t, "clean")
+	if code != 0 || stderr != "" {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	if diff := cmp.Diff(living, traces(t)); diff != "" {
+		t.Errorf("want what lives and nothing else (-want +got):\n%s", diff)
+	}
+	for _, line := range before {
+		_, live := slices.BinarySearch(living, line)
+		if said := strings.Contains(out, "removed "+line+"\n"); said == live {
+			t.Errorf("%q: live %v, reported as removed %v", line, live, said)
+		}
+	}
+	if want := "left container " + liveID + " alone: it is running\n"; !strings.Contains(out, want) {
+		t.Errorf("want %q in:\n%s", want, out)
+	}
+	if got := read(t, forwardSysctl); got != "1" {
+		t.Errorf("ip_forward: want 1, a container lives; got %s", got)
+	}
+
+	unlock() // its runtime dies
+	out, stderr, code = final(t, "clean", "--explain")
+	if code != 0 || !strings.Contains(out, "restored net.ipv4.ip_forward 0\n") {
+		t.Errorf("exit code %d, want ip_forward restored in:\n%s", code, out)
+	}
+	for _, shell := range []string{"umount -l ", "rmdir ", "ip link delete sc1\n", "echo 0 > " + forwardSysctl} {
+		if !strings.Contains(stderr, "  $ "+shell) {
+			t.Errorf("--explain: want %q in:\n%s", shell, stderr)
+		}
+	}
+	if diff := cmp.Diff([]string(nil), traces(t)); diff != "" {
+		t.Errorf("still there (-want +got):\n%s", diff)
+	}
+	if got := read(t, forwardSysctl); got != "0" {
+		t.Errorf("ip_forward: want 0 as before the first container, got %s", got)
+	}
+	if _, err := os.Stat(kernel.StateDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stat %s: want it gone, got %v", kernel.StateDir, err)
+	}
+	run(t, "ip", "link", "show", "sc77")
+
+	if out, stderr, code = final(t, "clean"); out != "nothing to clean\n" || stderr != "" || code != 0 {
+		t.Errorf("again: exit code %d, stdout %q, stderr %q", code, out, stderr)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// A container without a cgroup is found by its root; its mounts are in no namespace but its own.
+func TestCleanEndsProcessesWithoutCgroup(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	dir := kernel.StateDir + "/" + deadID
+	mkdir(t, dir)
+	inside := start(t, "container "+dir, unix.CLONE_NEWNS)
+	age(t, dir)
+
+	out, stderr, code := final(t, "clean")
+	want := fmt.Sprintf("removed process %d\nremoved directory %s\n", inside.Process.Pid, dir)
+	if out != want || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stderr %q, stdout (-want +got):\n%s", code, stderr, cmp.Diff(want, out))
+	}
+	if diff := cmp.Diff([]string(nil), traces(t)); diff != "" {
+		t.Errorf("still there (-want +got):\n%s", diff)
+	}
+}
+
+// A runtime makes the directory, then locks it: in between it must not be taken for dead.
+func TestCleanSparesTheNewborn(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	mkdir(t, kernel.StateDir+"/"+liveID)
+	locked := time.AfterFunc(newborn/2, func() { lock(t, liveID) })
+	defer locked.Stop()
+	out, stderr, code := final(t, "clean")
+	want := "left container " + liveID + " alone: it is running\nnothing to clean\n"
+	if out != want || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %q", code, out, stderr, want)
+	}
+}
+
+// A pair of links without an alias was left by a runtime that died between two requests, unless one holds
+// the lock just now.
+func TestCleanRemovesHalfMadeLinks(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	addVeth(t, "sc4", "")
+	addVeth(t, "sc5", "mine")
+	addVeth(t, "office", "")
+	out, stderr, code := final(t, "clean")
+	if want := "removed link sc4\n"; out != want || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %q", code, out, stderr, want)
+	}
+	run(t, "ip", "link", "show", "sc5")
+	run(t, "ip", "link", "show", "office")
+}
+
+// Whichever call fails, clean says so, removes the rest, and the next clean finishes the work.
+func TestCleanWithEveryCallFailing(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	cause := errors.New("trapped")
+	for n := 1; ; n++ {
+		leaveTraces(t, deadID, 1)
+		write(t, savedForward, "0\n")
+		write(t, forwardSysctl, "1")
+		var failed kernel.Call
+		door := &kernel.Door{Trap: func(i int, call kernel.Call) error {
+			if i == n {
+				failed = call
+				return cause
+			}
+			return nil
+		}}
+		var out strings.Builder
+		err := (&cleaner{door: door, out: &out}).clean()
+		if door.Calls() < n {
+			if err != nil {
+				t.Errorf("no call failed, but: %v", err)
+			}
+			if n < 20 {
+				t.Errorf("%d calls, want more for all that was there", n)
+			}
+			return
+		}
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), failed.String()) {
+			t.Errorf("call %d, %s, failed: want an error that names it, got %v", n, failed, err)
+		}
+		var rest strings.Builder
+		if err := (&cleaner{door: &kernel.Door{}, out: &rest}).clean(); err != nil {
+			t.Errorf("after call %d, %s, failed: %v", n, failed, err)
+		}
+		if diff := cmp.Diff([]string(nil), traces(t)); diff != "" {
+			t.Fatalf("after call %d, %s, failed and clean ran again (-want +got):\n%s\nfirst clean:\n%s\nsecond:\n%s",
+				n, failed, diff, &out, &rest)
+		}
+		if got := read(t, forwardSysctl); got != "0" {
+			t.Errorf("after call %d, %s, failed: ip_forward %s, want 0", n, failed, got)
+		}
+	}
+}
+
+func TestCleanNeedsRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the test gives up root itself")
+	}
+	// The name in /proc would be that of a file that nobody else may read.
+	program := filepath.Join(t.TempDir(), "final")
+	copyProgram(t, program)
+	cmd := exec.CommandContext(t.Context(), program, "clean")
+	cmd.Env = []string{actAs + "=final"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	want := "final: clean: must be root, so: go run -exec sudo ./final clean\n"
+	if string(out) != want || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v, printed %q, want %q", err, out, want)
+	}
+}
+
+// copyProgram copies the test binary to where everybody may run it.
+func copyProgram(t *testing.T, to string) {
+	t.Helper()
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir := filepath.Dir(to); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Rules are removed in the tables of both variants, and nobody else's.
+func TestCleanSparesOtherRules(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	variants := kernel.IptablesVariants()
+	if len(variants) == 0 {
+		t.Skip("no iptables in PATH")
+	}
+	for _, v := range variants {
+		for _, comment := range []string{"", "simple-container-mine", "about simple-container-" + deadID, "simple-container-" + deadID} {
+			run(t, v.Name, "-w", "-A", "FORWARD", "-m", "comment", "--comment", comment, "-j", "ACCEPT")
+		}
+	}
+	if out, stderr, code := final(t, "clean"); code != 0 || stderr != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, stderr)
+	}
+	for _, v := range variants {
+		text, err := (&kernel.Door{}).IptablesSave(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(text, "-A FORWARD"); got != 3 {
+			t.Errorf("%s: want the 3 other rules left, got:\n%s", v.Name, text)
+		}
+	}
+	if rules, err := network.Rules(&kernel.Door{}); len(rules) != 0 || err != nil {
+		t.Errorf("left: %v, %v", rules, err)
+	}
+}
