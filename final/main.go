@@ -13,9 +13,15 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/simple-container/simple-container/final/internal/lab"
 )
 
 func main() {
+	// In a root file system made by `final rootfs` this program is sh, ls and the rest.
+	if code, ok := lab.Main(os.Args); ok {
+		os.Exit(code)
+	}
 	root := &cobra.Command{
 		Use:           "final",
 		Short:         "A container runtime in Go, straight on the kernel",

@@ -3,14 +3,22 @@
 package main
 
 import (
-	"errors"
+	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/simple-container/simple-container/final/internal/lab"
 )
 
 func rootfsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:  "rootfs",
-		RunE: func(*cobra.Command, []string) error { return errors.New("rootfs: in the making") },
+		Use:  "rootfs DIR",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := os.Mkdir(args[0], 0o755); err != nil {
+				return err
+			}
+			return lab.Write(args[0])
+		},
 	}
 }
