@@ -2,7 +2,7 @@
 
 package lab
 
-var lessonCommands, namespaceCommands, networkCommands, serverCommands, terminalCommands []command
+var networkCommands, serverCommands, terminalCommands []command
 
 const clearScreen = "\x1b[H\x1b[2J"
 
