@@ -162,9 +162,11 @@ func (w *world) belongings() (list []string) {
 		name, _, _ := strings.Cut(line, ":")
 		list = append(list, "link "+strings.TrimSpace(name))
 	}
-	ids, _ := filepath.Glob("/run/simple-container/????????????")
-	for _, id := range ids {
-		list = append(list, "directory "+id)
+	entries, _ := os.ReadDir("/run/simple-container")
+	for _, entry := range entries {
+		if entry.IsDir() {
+			list = append(list, "directory "+entry.Name())
+		}
 	}
 	return list
 }
@@ -232,7 +234,7 @@ func (w *world) start(args ...string) *process {
 // startWith starts the program with other streams, environment or credentials.
 func (w *world) startWith(change func(*exec.Cmd), args ...string) *process {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), patient)
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	p := &process{Cmd: exec.CommandContext(ctx, graded, args...), w: w, done: make(chan struct{})}
 	p.Dir = w.dir
 	p.Stdout, p.Stderr = &p.out, &p.errors
@@ -240,16 +242,24 @@ func (w *world) startWith(change func(*exec.Cmd), args ...string) *process {
 	p.WaitDelay = time.Second
 	change(p.Cmd)
 	w.must(p.Cmd.Start())
-	w.Cleanup(func() {
-		_ = p.Process.Kill() // most have ended
-		<-p.done
-	})
+	w.Cleanup(p.end)
 	go func() {
 		defer cancel()
 		_ = p.Cmd.Wait()
 		close(p.done)
 	}()
 	return p
+}
+
+// end ends what a test has left running, as a person would.
+func (p *process) end() {
+	_ = p.Process.Signal(unix.SIGTERM) // most have ended
+	select {
+	case <-p.done:
+	case <-time.After(patient / 10):
+		_ = p.Process.Kill()
+		<-p.done
+	}
 }
 
 func (p *process) wait() result {
@@ -262,44 +272,48 @@ func (p *process) wait() result {
 	return result{code, p.out.String(), p.errors.String()}
 }
 
-// init returns process 1 of the container, as the host numbers it.
-func (p *process) init() int {
+// init waits for the program to have a child in another PID namespace, and returns its number on the host.
+// (Go's os package starts a child of its own for a moment, to find out what the kernel can do.)
+func (p *process) init() (pid int) {
 	p.w.Helper()
-	return p.child(p.Process.Pid)
-}
-
-// started returns the command's process, when the command has been executed.
-func (p *process) started() int {
-	p.w.Helper()
-	init := p.init()
-	self := p.w.read(fmt.Sprintf("/proc/%d/comm", init))
-	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		// A child of process 1, or process 1 itself if it has become the command.
-		for _, pid := range append(children(init), init) {
-			if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(comm) != self {
-				return pid
-			}
-		}
-	}
-	p.w.Fatalf("%q: the command did not start\nstderr: %s", p.Args, p.errors.String())
-	return 0
-}
-
-// child waits for a process to have a child.
-func (p *process) child(pid int) int {
-	p.w.Helper()
-	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if list := children(pid); len(list) > 0 {
-			return list[0]
-		}
+	ours, err := os.Readlink("/proc/self/ns/pid")
+	p.w.must(err)
+	if !eventually(func() bool {
 		select {
 		case <-p.done:
 			p.w.Fatalf("%q ended early: %v\nstderr: %s", p.Args, p.ProcessState, p.errors.String())
 		default:
 		}
+		for _, pid = range children(p.Process.Pid) {
+			if theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err == nil && theirs != ours {
+				return true
+			}
+		}
+		return false
+	}) {
+		p.w.Fatalf("%q: no child in a PID namespace of its own: does clone have CLONE_NEWPID?", p.Args)
 	}
-	p.w.Fatalf("%q: process %d has no child", p.Args, pid)
-	return 0
+	return pid
+}
+
+// started returns the command's process, when the command has been executed.
+func (p *process) started() (pid int) {
+	p.w.Helper()
+	init := p.init()
+	self, err := os.Stat(fmt.Sprintf("/proc/%d/exe", p.Process.Pid))
+	p.w.must(err)
+	if !eventually(func() bool {
+		// A child of process 1, or process 1 itself if it has become the command.
+		for _, pid = range append(children(init), init) {
+			if exe, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && !os.SameFile(exe, self) {
+				return true
+			}
+		}
+		return false
+	}) {
+		p.w.Fatalf("%q: the command did not start\nstderr: %s", p.Args, p.errors.String())
+	}
+	return pid
 }
 
 // children returns a process's children, those of all its threads.

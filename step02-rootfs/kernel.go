@@ -117,8 +117,8 @@ func mount(source, target, fstype string, flags uintptr, data string) error {
 }
 
 // forkExec starts the command at path and returns its process id. With terminal it leads a process group
-// of its own, the foreground. (It may try to read before it is that; then the kernel stops it, and reap
-// continues it.)
+// of its own, the foreground. (It may use the terminal before it is that; then the kernel stops the group,
+// and reap continues it.)
 func forkExec(path string, args, env []string, terminal bool) (pid int, err error) {
 	say(fmt.Sprintf("execve(%q, %q)", path, args), "")
 	pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{

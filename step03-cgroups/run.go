@@ -122,7 +122,8 @@ type report struct {
 // hand gives the container to the child and returns when the command runs, or the child's report if it
 // cannot. Until it has this, the child waits; so all the parent prepares is ready before the command is.
 func hand(c container, handshake *os.File) (code int, err error) {
-	if err := json.NewEncoder(handshake).Encode(c); err != nil {
+	err = json.NewEncoder(handshake).Encode(c)
+	if err := errors.Join(err, unix.Shutdown(int(handshake.Fd()), unix.SHUT_WR)); err != nil {
 		return exitFailure, fmt.Errorf("hand the container to the child: %w", err)
 	}
 	var r report

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -25,7 +26,8 @@ func child() int {
 
 	handshake := os.NewFile(3, "handshake")
 	var c container
-	if err := json.NewDecoder(handshake).Decode(&c); err != nil {
+	text, err := io.ReadAll(handshake)
+	if err := errors.Join(err, json.Unmarshal(text, &c)); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: child is the inside of run, not a command: %v\n", program, err)
 		return exitFailure // or the parent is gone
 	}
@@ -37,7 +39,7 @@ func child() int {
 		return code
 	}
 	handshake.Close()
-	return reap(pid, signals)
+	return c.reap(pid, signals)
 }
 
 // start arranges the container and starts the command in it.
@@ -126,12 +128,16 @@ func execCode(err error) int {
 
 // reap does process 1's duties until the command ends, and returns its exit code. Orphans become children
 // of process 1 and stay zombies until it waits for them.
-func reap(pid int, signals <-chan os.Signal) (code int) {
+func (c container) reap(pid int, signals <-chan os.Signal) (code int) {
 	go func() {
 		for s := range signals {
 			_ = unix.Kill(pid, s.(syscall.Signal)) // fails only when the command has just ended
 		}
 	}()
+	job := pid
+	if c.Terminal {
+		job = -pid // the process group it leads
+	}
 	for {
 		var status unix.WaitStatus
 		waited, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
@@ -141,7 +147,7 @@ func reap(pid int, signals <-chan os.Signal) (code int) {
 			return exitFailure // ECHILD, though the command is our child
 		case waited != pid: // an orphan, now reaped
 		case status.Stopped():
-			_ = unix.Kill(pid, unix.SIGCONT) // no shell above us could ever continue it
+			_ = unix.Kill(job, unix.SIGCONT) // no shell above us could ever continue it
 		case status.Exited():
 			return status.ExitStatus()
 		case status.Signaled():

@@ -13,7 +13,7 @@ import (
 
 // limits are what the container may use. Zero is no limit.
 type limits struct {
-	Memory bytes
+	Memory byteSize
 	CPUs   cpus
 	PIDs   pids
 }
@@ -22,17 +22,17 @@ type limits struct {
 var defaultLimits = limits{Memory: 64 << 20, CPUs: 0.5, PIDs: 32}
 
 type (
-	bytes uint64
-	cpus  float64
-	pids  uint
+	byteSize uint64
+	cpus     float64
+	pids     uint
 )
 
-func (b bytes) String() string { return strconv.FormatUint(uint64(b), 10) }
-func (c cpus) String() string  { return strconv.FormatFloat(float64(c), 'g', -1, 64) }
-func (p pids) String() string  { return strconv.FormatUint(uint64(p), 10) }
+func (b byteSize) String() string { return strconv.FormatUint(uint64(b), 10) }
+func (c cpus) String() string     { return strconv.FormatFloat(float64(c), 'g', -1, 64) }
+func (p pids) String() string     { return strconv.FormatUint(uint64(p), 10) }
 
 // Set reads a number of bytes with an optional unit: 1048576, 1024k, 1m. The kernel counts in pages.
-func (b *bytes) Set(text string) error {
+func (b *byteSize) Set(text string) error {
 	number, unit := strings.TrimRight(strings.ToLower(text), "b"), uint64(1)
 	if i := strings.IndexAny(number, "kmgt"); i >= 0 && i == len(number)-1 {
 		unit = 1 << (10 * (1 + strings.IndexByte("kmgt", number[i])))
@@ -43,7 +43,7 @@ func (b *bytes) Set(text string) error {
 		return errors.New("want bytes, or a number with k, m, g or t")
 	}
 	page := uint64(os.Getpagesize())
-	if *b = bytes(n * unit / page * page); *b == 0 && n > 0 {
+	if *b = byteSize(n * unit / page * page); *b == 0 && n > 0 {
 		return fmt.Errorf("less than a page of %d bytes", page)
 	}
 	return nil
