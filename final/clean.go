@@ -8,14 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/moby/sys/mountinfo"
-	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/network"
 	"github.com/spf13/cobra"
@@ -54,9 +50,9 @@ network links, packet filter rules, mounts and directories. Running containers a
 
 // A cleaner finds by name what containers have on the host, and removes what belongs to none that lives.
 //
-// A container lives as long as its runtime holds a lock on the container's directory; the kernel lets go of
-// the lock however the runtime ends. The directory is made first and removed last, and an id is never used
-// twice. So whatever is found first and has no locked directory then belongs to nobody.
+// A runtime holds a lock on the container's directory, and the kernel lets go of it however the runtime ends
+// (clean_owner.go). The directory is made first and removed last, and an id is never used twice. So whatever
+// is found first and has no locked directory then belongs to nobody.
 type cleaner struct {
 	door   *kernel.Door
 	out    io.Writer
@@ -84,196 +80,29 @@ func (c *cleaner) clean() error {
 	return errors.Join(c.errs...)
 }
 
-// A remnant is one thing on the host that bears a container's id.
-type remnant struct {
-	kind   string // the word for it
-	name   string
-	id     string
-	remove func(*kernel.Door) error
-}
-
-// findRemnants returns everything that bears a container's id, in the order in which it can be removed:
-// who uses comes before what is used.
-func findRemnants(door *kernel.Door) (all []remnant, err error) {
-	var errs []error
-	mounts, err := door.Mounts()
-	errs = append(errs, err)
-	for _, find := range []func(*kernel.Door, []*mountinfo.Info) ([]remnant, error){
-		findProcesses, findCgroups, findRules, findLinks, findMounts, findDirectories,
-	} {
-		found, err := find(door, mounts)
-		all, errs = append(all, found...), append(errs, err)
-	}
-	return all, errors.Join(errs...)
-}
-
-// findProcesses finds those whose root is a container's overlay. They are in the container's cgroup as a
-// rule, and end with that; a container of step 02 has none.
-func findProcesses(*kernel.Door, []*mountinfo.Info) (found []remnant, err error) {
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range processes {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		id, ok := containerOf(pid)
-		if !ok {
-			continue
-		}
-		same := func() bool { now, ok := containerOf(pid); return ok && now == id }
-		found = append(found, remnant{"process", strconv.Itoa(pid), id, func(door *kernel.Door) error {
-			return endProcess(door, pid, same)
-		}})
-	}
-	return found, err
-}
-
-// endProcess kills a process and waits until it has left its container.
-func endProcess(door *kernel.Door, pid int, same func() bool) error {
-	if err := door.Kill(pid, same); err != nil {
-		return err
-	}
-	for deadline := time.Now().Add(patience); same(); time.Sleep(interval) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("kill %d: still there after %v", pid, patience)
-		}
-	}
-	return nil
-}
-
-// containerOf returns the id of the container that a process has its root in: the root's mount names the
-// directory of the upper layer. A process that ends meanwhile has none.
-func containerOf(pid int) (id string, ok bool) {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", pid))
-	if err != nil {
-		return "", false
-	}
-	defer file.Close()
-	// 93 61 0:52 / / rw,nodev - overlay overlay rw,lowerdir=/srv/rootfs,upperdir=/run/simple-container/ID/upper,...
-	root, err := mountinfo.GetMountsFromReader(file, mountinfo.SingleEntryFilter("/"))
-	if err != nil || len(root) == 0 || root[0].FSType != "overlay" {
-		return "", false
-	}
-	_, path, _ := strings.Cut(root[0].VFSOptions, "upperdir="+kernel.StateDir+"/")
-	id, _, _ = strings.Cut(path, "/")
-	return id, kernel.IsID(id)
-}
-
-func findCgroups(_ *kernel.Door, mounts []*mountinfo.Info) (found []remnant, err error) {
-	layout, err := cgroup.Find(mounts)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := layout.Groups(func(name string) bool { _, ok := kernel.ID(name); return ok })
-	for _, dir := range groups {
-		id, _ := kernel.ID(filepath.Base(dir))
-		found = append(found, remnant{"cgroup", dir, id, func(door *kernel.Door) error {
-			return cgroup.Remove(door, dir)
-		}})
-	}
-	return found, err
-}
-
-func findRules(door *kernel.Door, _ []*mountinfo.Info) (found []remnant, err error) {
-	rules, err := network.Rules(door)
-	for _, rule := range rules {
-		found = append(found, remnant{"rule", rule.String(), rule.ID, rule.Delete})
-	}
-	return found, err
-}
-
-func findLinks(door *kernel.Door, _ []*mountinfo.Info) (found []remnant, err error) {
-	links, err := door.Links()
-	for _, link := range links {
-		if id, ok := network.LinkID(link); ok {
-			found = append(found, remnant{"link", link.Attrs().Name, id, func(door *kernel.Door) error {
-				return door.DeleteLink(link)
-			}})
-		}
-	}
-	return found, err
-}
-
-func findMounts(_ *kernel.Door, mounts []*mountinfo.Info) (found []remnant, err error) {
-	for _, point := range kernel.MountsBelow(mounts, kernel.StateDir) {
-		below, _ := strings.CutPrefix(point, kernel.StateDir+"/")
-		if id, _, _ := strings.Cut(below, "/"); kernel.IsID(id) {
-			found = append(found, remnant{"mount", point, id, func(door *kernel.Door) error {
-				err := door.Unmount(point)
-				if errors.Is(err, unix.EINVAL) { // not a mount point: it went with another it was tied to
-					return fs.ErrNotExist
-				}
-				return err
-			}})
-		}
-	}
-	return found, nil
-}
-
-// findDirectories finds the containers' directories, and in each the mount points it may have.
-func findDirectories(*kernel.Door, []*mountinfo.Info) (found []remnant, err error) {
-	entries, err := os.ReadDir(kernel.StateDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, entry := range entries {
-		if id := entry.Name(); kernel.IsID(id) {
-			dir := filepath.Join(kernel.StateDir, id)
-			found = append(found, remnant{"directory", dir, id, func(door *kernel.Door) error {
-				return removeDirectory(door, dir)
-			}})
-		}
-	}
-	return found, nil
-}
-
-// removeDirectory removes a container's directory and the empty directories in it, with nothing but rmdir:
-// what has anything in it was not made by us, or is a mount that would not go.
-func removeDirectory(door *kernel.Door, dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if err := door.Rmdir(filepath.Join(dir, entry.Name())); err != nil {
-			return err
-		}
-	}
-	return door.Rmdir(dir)
-}
-
-// deadOf sorts the ids of what was found, and names those that live. The locks of the dead are ours until
-// unlock: a second clean at the same time then leaves them to this one.
+// deadOf sorts the ids of what was found, and names those that live. The dead are claimed until unlock.
 func (c *cleaner) deadOf(found []remnant) (dead map[string]bool, unlock func()) {
 	dead = map[string]bool{}
-	var locks []*os.File
+	var unlocks []func()
+	dirs, err := findStateDirs() // only now: what was found belongs to a runtime that made its directory before
+	if err != nil {
+		c.failed(err)
+		return nil, func() {}
+	}
 	for _, id := range idsOf(found) {
-		dir := filepath.Join(kernel.StateDir, id)
-		settle(dir)
-		lock, free, err := tryLock(dir)
-		switch {
-		case err != nil:
-			c.failed(err)
-		case !free:
+		dirs.settle(id)
+		isDead, unlock, err := dirs.claim(id)
+		c.failed(err)
+		if dead[id] = isDead; !isDead && err == nil {
 			fmt.Fprintf(c.out, "left container %s alone: it is running\n", id)
-		default:
-			dead[id] = true
-			if lock != nil {
-				locks = append(locks, lock)
-			}
 		}
+		unlocks = append(unlocks, unlock)
 	}
 	return dead, func() {
-		for _, lock := range locks {
-			lock.Close()
+		for _, unlock := range unlocks {
+			unlock()
 		}
 	}
-}
-
-func idsOf(found []remnant) []string {
-	var ids []string
-	for _, r := range found {
-		ids = append(ids, r.id)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }
 
 // patience bounds every wait for somebody else.
@@ -281,39 +110,6 @@ const (
 	patience = 5 * time.Second
 	interval = 10 * time.Millisecond
 )
-
-// newborn is how long a directory may be there before it is locked. That takes a runtime microseconds,
-// but it may be stopped in between.
-const newborn = 2 * time.Second
-
-// settle waits until a directory is no longer newborn. It must not try the lock before that: a runtime
-// that finds its own new directory locked gives up.
-func settle(dir string) {
-	if info, err := os.Stat(dir); err == nil {
-		time.Sleep(min(newborn-time.Since(info.ModTime()), newborn)) // the clock may have been set back
-	}
-}
-
-// tryLock tells whether nobody owns a container's directory, and then owns it. A directory that is not
-// there has no owner and no lock.
-func tryLock(dir string) (lock *os.File, free bool, err error) {
-	lock, err = os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, true, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return lock, true, nil
-	}
-	lock.Close()
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, false, nil
-	}
-	return nil, false, fmt.Errorf("flock %s: %w", dir, err)
-}
 
 // remove removes one thing and says so. What went away by itself meanwhile is neither an error nor ours.
 func (c *cleaner) remove(r remnant) {

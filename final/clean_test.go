@@ -37,8 +37,9 @@ func init() {
 	case "sleeper":
 		time.Sleep(time.Minute)
 		os.Exit(0)
-	case "container":
-		if err := beContainer(dir); err != nil {
+	case "container", "runtime":
+		be := map[string]func(string) error{"container": beContainer, "runtime": beRuntime}
+		if err := be[role](dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -72,6 +73,28 @@ func beContainer(dir string) error {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
 	return unix.Chroot(dir + "/root")
+}
+
+// beRuntime owns a container's directory, on a /run that nobody else sees.
+func beRuntime(dir string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	before := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(dir, before, before); err != nil {
+		return err
+	}
+	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // open as long as the process lives
+	if err != nil {
+		return err
+	}
+	return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 }
 
 // final runs the program with arguments and returns what it printed and its exit code.
@@ -289,7 +312,7 @@ func start(t *testing.T, role string, flags uintptr) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // the test may have ended it
-	if strings.HasPrefix(role, "container") {
+	if role != "sleeper" {
 		if _, err := out.Read(make([]byte, 1)); err != nil {
 			t.Fatalf("%s did not start: %v", role, err)
 		}
@@ -435,6 +458,42 @@ func TestCleanEndsProcessesWithoutCgroup(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string(nil), traces(t)); diff != "" {
 		t.Errorf("still there (-want +got):\n%s", diff)
+	}
+}
+
+// Two machines' worth of mounts can share one tree of cgroups: without a directory here, a container may still
+// have one elsewhere.
+func TestCleanSparesWhatLivesInOtherMountNamespaces(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	var groups []string
+	for _, h := range containerTrees(t) {
+		groups = append(groups, filepath.Join(h.Dir, kernel.Prefix+liveID))
+		mkdir(t, groups[len(groups)-1])
+	}
+	owner := start(t, "runtime "+kernel.StateDir+"/"+liveID, unix.CLONE_NEWNS)
+	before := traces(t)
+
+	out, stderr, code := final(t, "clean")
+	if want := "left container " + liveID + " alone: it is running\nnothing to clean\n"; out != want || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stderr %q, stdout %q, want %q", code, stderr, out, want)
+	}
+	if diff := cmp.Diff(before, traces(t)); diff != "" {
+		t.Fatalf("(-before +after):\n%s", diff)
+	}
+
+	if err := owner.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 { // until the kernel has taken the lock back
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", owner.Process.Pid)); err != nil {
+			break
+		}
+		time.Sleep(interval)
+	}
+	if out, stderr, code = final(t, "clean"); code != 0 || strings.Count(out, "removed cgroup") != len(groups) {
+		t.Errorf("its runtime is dead: exit code %d, stdout %q, stderr %q", code, out, stderr)
 	}
 }
 

@@ -70,3 +70,9 @@ func (d *Door) run(name string, args ...string) (stdout string, err error) {
 	})
 	return stdout, err
 }
+
+// IptablesVersion returns what iptables says of itself: iptables v1.8.9 (nf_tables).
+func (d *Door) IptablesVersion() (string, error) {
+	text, err := d.run("iptables", "--version")
+	return strings.TrimSpace(text), err
+}

@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"golang.org/x/sys/unix"
+)
+
+// A container lives as long as its runtime holds a lock on the container's directory. That is in a state
+// directory, of which there may be several: a mount namespace can have a /run of its own, as in a container
+// that containers are started in, or in a test. Cgroups are the same for all of them, so a container without
+// a directory here is not dead before it has none anywhere.
+type stateDirs []string
+
+// findStateDirs returns the state directories that can be seen: ours, and those behind /proc/PID/root.
+func findStateDirs() (dirs stateDirs, err error) {
+	type inode struct{ device, number uint64 }
+	seen, spaces := map[inode]bool{}, map[string]bool{}
+	add := func(dir string) {
+		var stat unix.Stat_t
+		if unix.Lstat(dir, &stat) != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return
+		}
+		if id := (inode{uint64(stat.Dev), stat.Ino}); !seen[id] {
+			seen[id] = true
+			dirs = append(dirs, dir)
+		}
+	}
+	add(kernel.StateDir)
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		space, err := os.Readlink(process + "/ns/mnt")
+		if err != nil || spaces[space] {
+			continue // it has ended; or another one showed this namespace
+		}
+		pid, _ := strconv.Atoi(filepath.Base(process))
+		if _, inside := containerOf(pid); inside {
+			continue // what a container's processes may write proves nothing
+		}
+		spaces[space] = true
+		add(process + "/root" + kernel.StateDir)
+	}
+	return dirs, err
+}
+
+// claim tells whether a container is dead, and then holds the locks on its directories until unlock, so that
+// a second clean at the same time leaves it to this one.
+func (dirs stateDirs) claim(id string) (dead bool, unlock func(), err error) {
+	var locks []*os.File
+	unlock = func() {
+		for _, lock := range locks {
+			lock.Close()
+		}
+	}
+	for _, state := range dirs {
+		lock, free, err := tryLock(filepath.Join(state, id))
+		if lock != nil {
+			locks = append(locks, lock)
+		}
+		if err != nil || !free {
+			unlock()
+			return false, func() {}, err
+		}
+	}
+	return true, unlock, nil
+}
+
+// newborn is how long a directory may be there before it is locked. That takes a runtime microseconds,
+// but it may be stopped in between. The lock must not be tried before that: a runtime that finds its own
+// new directory locked gives up.
+const newborn = 2 * time.Second
+
+// settle waits until a container's directories are not newborn any more.
+func (dirs stateDirs) settle(id string) {
+	for _, state := range dirs {
+		time.Sleep(youth(state, id))
+	}
+}
+
+// isNewborn tells whether a container has a directory that is newborn.
+func (dirs stateDirs) isNewborn(id string) bool {
+	return slices.ContainsFunc(dirs, func(state string) bool { return youth(state, id) > 0 })
+}
+
+// youth is how long a container's directory will be newborn still.
+func youth(state, id string) time.Duration {
+	info, err := os.Stat(filepath.Join(state, id))
+	if err != nil {
+		return 0
+	}
+	return min(newborn-time.Since(info.ModTime()), newborn) // the clock may have been set back
+}
+
+// tryLock tells whether nobody owns a container's directory, and then owns it. A directory that is not
+// there has no owner and no lock.
+func tryLock(dir string) (lock *os.File, free bool, err error) {
+	lock, err = os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return lock, true, nil
+	}
+	lock.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, false, nil
+	}
+	return nil, false, fmt.Errorf("flock %s: %w", dir, err)
+}
