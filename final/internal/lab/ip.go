@@ -483,4 +483,3 @@ func runIfconfig(c *call) error {
 	}
 	return ipAddressShow(c, false, c.args)
 }
-

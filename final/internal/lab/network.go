@@ -270,7 +270,7 @@ func runNslookup(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	asked := *resolver
+	asked := &net.Resolver{PreferGo: true}
 	if len(c.args) == 2 {
 		server := c.args[1]
 		c.printf("Server:    %s\n", server)
