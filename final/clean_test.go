@@ -110,12 +110,12 @@ func final(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), complaint.String(), cmd.ProcessState.ExitCode()
 }
 
-// A world is a machine of a test's own: namespaces for mounts, network and cgroups, an empty /run, and
-// cgroup trees that end at groups made for the test. Programs started in it have no other.
+// A world is a machine of a test's own: namespaces for mounts, processes, network and cgroups, an empty /run,
+// and cgroup trees that end at groups made for the test. Programs started in it have no other.
 const worldStage = "TEST_WORLD"
 
 // inWorld runs the rest of the test in a world. It takes two more copies of the test binary: the first has
-// mounts and network of its own and enters the groups, the second a cgroup namespace made there.
+// most namespaces and enters the groups, the second has a cgroup namespace made there.
 func inWorld(t *testing.T) (inside bool) {
 	t.Helper()
 	var again *exec.Cmd
@@ -124,7 +124,7 @@ func inWorld(t *testing.T) (inside bool) {
 		if os.Geteuid() != 0 {
 			t.Skipf("namespaces need root: %v", unix.EPERM)
 		}
-		again = nextStage(t, "enter "+strings.Join(makeGroups(t), ":"), unix.CLONE_NEWNS|unix.CLONE_NEWNET)
+		again = nextStage(t, "enter "+strings.Join(makeGroups(t), ":"), unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWPID)
 	case "enter":
 		for group := range strings.SplitSeq(groups, ":") {
 			write(t, group+"/cgroup.procs", strconv.Itoa(os.Getpid()))
@@ -184,6 +184,9 @@ func containerTrees(t *testing.T) (trees cgroup.Layout) {
 			trees = append(trees, h)
 		}
 	}
+	if trees == nil {
+		t.Fatal("no cgroup tree is mounted: a test without would prove nothing")
+	}
 	return trees
 }
 
@@ -205,6 +208,7 @@ func arrangeWorld(t *testing.T) {
 			}
 		}
 	}
+	mount(t, "proc", "/proc", "proc", 0, "")
 	mount(t, "tmpfs", "/run", "tmpfs", 0, "")
 	mount(t, "", "/", "", unix.MS_REC|unix.MS_SHARED, "")
 	write(t, forwardSysctl, "0")

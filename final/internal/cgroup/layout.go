@@ -49,7 +49,7 @@ func Find(mounts []*mountinfo.Info) (Layout, error) {
 		device := [2]int{m.Major, m.Minor}
 		// 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
 		// 35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-		if m.FSType != "cgroup" && m.FSType != "cgroup2" || m.Root != "/" || seen[device] || !visible(m) {
+		if m.FSType != "cgroup" && m.FSType != "cgroup2" || !isWhole(m.Root) || seen[device] || !visible(m) {
 			continue
 		}
 		seen[device] = true
@@ -68,6 +68,10 @@ func Find(mounts []*mountinfo.Info) (Layout, error) {
 	}
 	return layout, nil
 }
+
+// isWhole tells whether a mount shows the tree from its root: "/". In a cgroup namespace that is the root of
+// the namespace, and a mount from outside begins further up: "/..", "/../..".
+func isWhole(root string) bool { return strings.Trim(root, "/.") == "" }
 
 // visible tells whether the mount point leads to this mount, and not to one on top of it.
 var visible = func(m *mountinfo.Info) bool {
