@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // apt is an apt of our own: its lists, its idea of what is installed (nothing)
@@ -28,8 +30,13 @@ var guestPackages = []string{"busybox-static", "iptables", "iproute2"}
 // fetch makes sure that the packages are unpacked in Dir/tree and gives that
 // directory. Nothing is asked of the network when they are there already,
 // unless update is wanted.
-func (a *apt) fetch(ctx context.Context, update bool) (string, error) {
-	tree := filepath.Join(a.Dir, "tree")
+func (a *apt) fetch(ctx context.Context, update bool) (tree string, err error) {
+	unlock, err := a.lock()
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	tree = filepath.Join(a.Dir, "tree")
 	done := filepath.Join(a.Dir, "complete")
 	if _, err := os.Stat(done); err == nil && !update {
 		return tree, nil
@@ -47,6 +54,28 @@ func (a *apt) fetch(ctx context.Context, update bool) (string, error) {
 		return "", err
 	}
 	return tree, errors.Join(a.emptyArchives(), os.WriteFile(done, nil, 0o644))
+}
+
+// lock makes a second run wait until the first one has fetched. The lock ends
+// with the process that has it.
+func (a *apt) lock() (unlock func() error, err error) {
+	if err := os.MkdirAll(a.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.Create(filepath.Join(a.Dir, "fetch.lock"))
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	return f.Close, nil
 }
 
 // configure writes the configuration and the one source line.

@@ -60,6 +60,10 @@ type initramfs struct {
 // speed, and an emulated processor unpacks a plain archive faster than any
 // compressed one.
 func writeInitramfs(file, tree, arch string, made *programs, manifest wire.Manifest) (kernel string, err error) {
+	// Links in the tree are followed, but not out of it.
+	if tree, err = filepath.EvalSymlinks(tree); err != nil {
+		return "", err
+	}
 	kernel, modules, err := kernelImage(tree)
 	if err != nil {
 		return "", err

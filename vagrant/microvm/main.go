@@ -22,6 +22,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -44,6 +45,7 @@ type options struct {
 	NoCgroup2 bool          // nothing mounted on /sys/fs/cgroup
 	Rootfs    bool          // build ./final and make a root file system with it
 	Update    bool          // ask the mirror again
+	Fetch     bool          // only that
 	Packages  []string
 }
 
@@ -56,7 +58,7 @@ func main() {
 		os.Exit(2) // flag has said it
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err = o.do(ctx)
+	err = o.do(ctx, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "microvm:", err)
@@ -78,6 +80,7 @@ func parse(args []string) (*options, error) {
 	flags.BoolVar(&o.NoCgroup2, "no-cgroup2", false, "mount nothing on /sys/fs/cgroup")
 	flags.BoolVar(&o.Rootfs, "rootfs", true, "build ./final and make the root file system ROOTFS with it")
 	flags.BoolVar(&o.Update, "update", false, "fetch the packages again")
+	flags.BoolVar(&o.Fetch, "fetch", false, "fetch the packages and end: what comes later needs no network")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "usage: go run ./vagrant/microvm [flags] PACKAGE...\n\n")
 		flags.PrintDefaults()
@@ -106,14 +109,14 @@ func (o *options) check() error {
 	if o.Timeout < 10*time.Second {
 		return fmt.Errorf("-timeout %v: want at least 10s", o.Timeout)
 	}
-	if len(o.Packages) == 0 && !o.Shell {
+	if len(o.Packages) == 0 && !o.Shell && !o.Fetch {
 		return errors.New("no package: name the directories, like ./step03-cgroups")
 	}
 	return nil
 }
 
-// do is the table of contents.
-func (o *options) do(ctx context.Context) error {
+// do is the table of contents. What the tests write goes to out.
+func (o *options) do(ctx context.Context, out io.Writer) error {
 	root, err := repository(ctx)
 	if err != nil {
 		return err
@@ -129,7 +132,7 @@ func (o *options) do(ctx context.Context) error {
 	cache := filepath.Join(root, ".cache/microvm")
 	packages := &apt{Source: source, Dir: filepath.Join(cache, source.Release+"-"+source.Arch)}
 	tree, err := packages.fetch(ctx, o.Update)
-	if err != nil {
+	if err != nil || o.Fetch {
 		return err
 	}
 	work, err := os.MkdirTemp("", "microvm-")
@@ -152,7 +155,7 @@ func (o *options) do(ctx context.Context) error {
 		works, known := memory.recall()
 		return vm.shell(ctx, o.accel(works && known))
 	}
-	return o.runTests(ctx, vm, memory)
+	return o.runTests(ctx, vm, memory, out)
 }
 
 // progress says on the standard error what takes a while.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -21,10 +20,10 @@ type summary struct {
 }
 
 // runTests boots the machine and prints what its tests print.
-func (o *options) runTests(ctx context.Context, v *vm, memory kvmMemory) error {
+func (o *options) runTests(ctx context.Context, v *vm, memory kvmMemory, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout+bootTime["tcg"], fmt.Errorf("timeout after %v", o.Timeout))
 	defer cancel()
-	s := &summary{Out: os.Stdout}
+	s := &summary{Out: out}
 	err := o.boot(ctx, v, memory, s)
 	if err != nil && s.current != "" {
 		err = fmt.Errorf("%s: %w", s.current, err)
