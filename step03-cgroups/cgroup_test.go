@@ -162,7 +162,7 @@ func TestMemoryHogIsHeld(t *testing.T) {
 		w.wrong("eat 200m with 48m", `code 137, and: "out of memory"`, fmt.Sprint(r.code, " ", r.stdout, r.stderr),
 			"no limit, or swap; or the program does not look at the oom_kill count", walk)
 	}
-	if highest > limit {
+	if highest > limit+1<<20 { // each processor takes pages in batches
 		w.wrong("memory in use", "at most 48m", highest, "the limit is on another group", walk)
 	}
 }
