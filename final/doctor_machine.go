@@ -58,23 +58,23 @@ func judgeSpace(what string, bytes, enough, least uint64, fix string) result {
 // rootfsDirectory looks whether the directory that the steps make containers from has a shell that this
 // machine can run.
 func (d *doctor) rootfsDirectory() result {
-	make := "go run ./final rootfs " + d.rootfs
-	remake := "go run ./final rootfs --force " + d.rootfs
+	fill := "go run ./final rootfs " + d.rootfs
+	refill := "go run ./final rootfs --force " + d.rootfs
 	root, err := os.Open(d.rootfs)
 	if errors.Is(err, fs.ErrNotExist) {
-		return result{fail, d.rootfs + ": no such directory: step 02 and later take their root from it", make}
+		return result{fail, d.rootfs + ": no such directory: step 02 and later take their root from it", fill}
 	}
 	if err != nil {
-		return result{fail, err.Error(), remake}
+		return result{fail, err.Error(), refill}
 	}
 	defer root.Close()
 	shell, err := openInRoot(root, "/bin/sh")
 	if err != nil {
-		return result{fail, fmt.Sprintf("no shell in %s: %v", d.rootfs, err), remake}
+		return result{fail, fmt.Sprintf("no shell in %s: %v", d.rootfs, err), refill}
 	}
 	defer shell.Close()
 	if err := runnable(root, shell); err != nil {
-		return result{fail, fmt.Sprintf("%s/bin/sh: %v", d.rootfs, err), remake}
+		return result{fail, fmt.Sprintf("%s/bin/sh: %v", d.rootfs, err), refill}
 	}
 	return good("%s has a shell for %s", d.rootfs, runtime.GOARCH)
 }

@@ -183,8 +183,8 @@ func (d *doctor) nameServers() result {
 	if err != nil {
 		return result{note, err.Error(), ""}
 	}
-	real, _ := os.ReadFile("/run/systemd/resolve/resolv.conf") // only where systemd-resolved runs
-	return judgeNameServers(string(text), string(real))
+	resolved, _ := os.ReadFile("/run/systemd/resolve/resolv.conf") // only where systemd-resolved runs
+	return judgeNameServers(string(text), string(resolved))
 }
 
 // judgeNameServers looks whether a container can reach the host's name servers: 127.0.0.53 in a container is
