@@ -98,6 +98,9 @@ func newConnectedWorld(t *testing.T) *world {
 		}
 	}
 	expect("here")
+	loopback, err := netlink.LinkByName("lo")
+	w.must(err)
+	w.must(netlink.LinkSetUp(loopback))
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name, attributes.MTU = "uplink", 1400 // as behind a VPN
 	w.must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attributes, PeerName: "internet",

@@ -1,0 +1,309 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// groups are the cgroup directories of a process on the host, by controller; "" is the cgroup2 one. What
+// the host has on v1 is found there, all else in the cgroup2 directory.
+type groups map[string]string
+
+func groupsOf(w *world, pid int) groups {
+	w.Helper()
+	points := map[string]string{}
+	for _, m := range mountsOf(w, unix.Gettid()) {
+		switch m.fstype {
+		case "cgroup2":
+			points[""] = m.point
+		case "cgroup":
+			for _, option := range strings.Split(m.super, ",") {
+				points[option] = m.point
+			}
+		}
+	}
+	g := groups{}
+	// 0::/simple-container-f00d or 4:memory:/simple-container-f00d
+	for _, line := range lines(w.read(fmt.Sprintf("/proc/%d/cgroup", pid))) {
+		fields := strings.SplitN(line, ":", 3)
+		for _, controller := range strings.Split(fields[1], ",") {
+			if point, ok := points[controller]; ok {
+				g[controller] = filepath.Join(point, fields[2])
+			}
+		}
+	}
+	for _, controller := range []string{"memory", "cpu", "cpuacct", "pids"} {
+		if _, v1 := g[controller]; !v1 {
+			g[controller] = g[""]
+		} else if os.Getenv("MICROVM") != "" {
+			w.Fatalf("the micro-VM has the %s controller on v1", controller)
+		}
+	}
+	return g
+}
+
+func (g groups) v1(controller string) bool { return g[controller] != g[""] }
+
+// value reads a file of the controller: its v2 name or its v1 name, as the host has it.
+func (g groups) value(w *world, controller, v2, v1 string) string {
+	w.Helper()
+	if g.v1(controller) {
+		return strings.TrimSpace(w.read(filepath.Join(g[controller], v1)))
+	}
+	return strings.TrimSpace(w.read(filepath.Join(g[controller], v2)))
+}
+
+func (g groups) number(w *world, controller, v2, v1 string) int {
+	w.Helper()
+	n, err := strconv.Atoi(g.value(w, controller, v2, v1))
+	w.must(err)
+	return n
+}
+
+// cpuTime is what a process has used of the processors: utime and stime of proc_pid_stat(5), in ticks of
+// 10 ms.
+func cpuTime(w *world, pid int) time.Duration {
+	w.Helper()
+	_, after, _ := strings.Cut(w.read(fmt.Sprintf("/proc/%d/stat", pid)), ") ") // a name may hold spaces
+	fields := strings.Fields(after)
+	user, err := strconv.Atoi(fields[11])
+	w.must(err)
+	system, err := strconv.Atoi(fields[12])
+	w.must(err)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+func keyedValue(w *world, file, key string) (n int) {
+	w.Helper()
+	for _, line := range lines(w.read(file)) {
+		if value, ok := strings.CutPrefix(line, key+" "); ok {
+			n, err := strconv.Atoi(value)
+			w.must(err)
+			return n
+		}
+	}
+	w.Fatalf("%s: no %s", file, key)
+	return 0
+}
+
+func TestLimitsAreSet(t *testing.T) {
+	w := newWorld(t)
+	memory := (32 + rand.IntN(64)) << 20
+	quota := 10_000 + 1000*rand.IntN(80)
+	pids := 20 + rand.IntN(20)
+	g := groupsOf(w, w.start("run", "--memory", strconv.Itoa(memory), "--cpus", fmt.Sprint(float64(quota)/100_000),
+		"--pids-limit", strconv.Itoa(pids), "sleep", "1000").started())
+	for _, c := range []struct{ what, want, got string }{
+		{"memory limit", strconv.Itoa(memory), g.value(w, "memory", "memory.max", "memory.limit_in_bytes")},
+		{"pids limit", strconv.Itoa(pids), g.value(w, "pids", "pids.max", "pids.max")},
+	} {
+		if c.got != c.want {
+			w.wrong(c.what, c.want, c.got, "the file was not written in the container's own group", walk)
+		}
+	}
+	want, got := fmt.Sprintf("%d 100000", quota), g.value(w, "cpu", "cpu.max", "cpu.cfs_quota_us")
+	if g.v1("cpu") {
+		want = strconv.Itoa(quota)
+	}
+	if got != want {
+		w.wrong("cpu quota", want, got, `cpu.max wants "quota period", in microseconds`, walk)
+	}
+	if g.v1("memory") {
+		return
+	}
+	for file, want := range map[string]string{"memory.swap.max": "0", "memory.oom.group": "1"} {
+		text, err := os.ReadFile(filepath.Join(g["memory"], file))
+		if got := strings.TrimSpace(string(text)); err == nil && got != want {
+			w.wrong(file, want, got, "memory.max alone lets the container swap, and lose one process of many", walk)
+		}
+	}
+}
+
+func TestEveryProcessIsInside(t *testing.T) {
+	w := newWorld(t)
+	p := w.start("run", "sleep", "1000")
+	command := p.started()
+	ours, a, b := groupsOf(w, os.Getpid()), groupsOf(w, p.init()), groupsOf(w, command)
+	for _, controller := range []string{"", "memory", "cpu", "pids"} {
+		if a[controller] != b[controller] || a[controller] == ours[controller] {
+			w.wrong("cgroup of process 1 and the command", "the container's, both", a[controller]+" and "+b[controller],
+				"a process was started before it was moved", walk)
+		}
+	}
+}
+
+func TestMemoryHogIsHeld(t *testing.T) {
+	w := newWorld(t)
+	const limit = 48 << 20
+	p := w.start("run", "--memory", "48m", "sh", "-c", "sleep 0.3; exec eat 200m")
+	g, highest := groupsOf(w, p.started()), 0
+	for over := false; !over; {
+		select {
+		case <-p.done:
+			over = true
+		case <-time.After(time.Millisecond):
+			text, _ := os.ReadFile(filepath.Join(g["memory"], map[bool]string{true: "memory.usage_in_bytes", false: "memory.current"}[g.v1("memory")]))
+			now, _ := strconv.Atoi(strings.TrimSpace(string(text))) // it may end meanwhile
+			highest = max(highest, now)
+		}
+	}
+	if r := p.wait(); r.code != 137 || !strings.Contains(strings.ToLower(r.stderr), "out of memory") {
+		w.wrong("eat 200m with 48m", `code 137, and: "out of memory"`, fmt.Sprint(r.code, " ", r.stdout, r.stderr),
+			"no limit, or swap; or the program does not look at the oom_kill count", walk)
+	}
+	if highest > limit+1<<20 { // each processor takes pages in batches
+		w.wrong("memory in use", "at most 48m", highest, "the limit is on another group", walk)
+	}
+}
+
+func TestForkBombIsHeld(t *testing.T) {
+	w := newWorld(t)
+	limit := 25 + rand.IntN(15)
+	p := w.start("run", "--memory", "0", "--pids-limit", strconv.Itoa(limit),
+		"sh", "-c", "sleep 0.3; exec bomb --max 500")
+	g, highest := groupsOf(w, p.started()), 0
+	for over := false; !over; {
+		select {
+		case <-p.done:
+			over = true
+		case <-time.After(time.Millisecond):
+			text, _ := os.ReadFile(filepath.Join(g["pids"], "pids.current"))
+			now, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+			highest = max(highest, now)
+		}
+	}
+	if highest > limit {
+		w.wrong("processes and threads", fmt.Sprint("at most ", limit), highest, "pids.max was not set", walk)
+	}
+	if r := p.wait(); !strings.Contains(r.stdout+r.stderr, "temporarily unavailable") {
+		w.wrong("the bomb", "fork fails: resource temporarily unavailable", r.stdout+r.stderr, "pids.max was not set", walk)
+	}
+}
+
+func TestCPUHogIsHeld(t *testing.T) {
+	w := newWorld(t)
+	share := 0.2 + 0.2*rand.Float64()
+	p := w.start("run", "--cpus", fmt.Sprintf("%.2f", share), "burn", "--for", "60s")
+	pid := p.started()
+	g := groupsOf(w, pid)
+	throttled := func() int { return keyedValue(w, filepath.Join(g["cpu"], "cpu.stat"), "nr_throttled") }
+	if !eventually(func() bool { return throttled() > 2 }) {
+		w.wrong("periods in which the hog was stopped", "most", throttled(), "cpu.max was not set", walk)
+	}
+	used, before := cpuTime(w, pid), time.Now()
+	time.Sleep(1500 * time.Millisecond)
+	used, took := cpuTime(w, pid)-used, time.Since(before)
+	// A period at either end can be counted or not.
+	if most := time.Duration(share*float64(took+200*time.Millisecond)) + 20*time.Millisecond; used > most {
+		w.wrong(fmt.Sprintf("processor time in %v", took), fmt.Sprint("at most ", most), used, "the quota is wrong", walk)
+	}
+}
+
+func TestCgroupNamespace(t *testing.T) {
+	w := newWorld(t)
+	p := w.start("run", "sleep", "1000")
+	pid := p.started()
+	if host, inside := namespacesOf(w, "thread-self", "cgroup"), namespacesOf(w, strconv.Itoa(pid), "cgroup"); host[0] == inside[0] {
+		w.wrong("cgroup namespace", "its own", "the host's", "unshare(CLONE_NEWCGROUP) is missing", walk)
+	}
+	r := w.run("run", "sh", "-c", "cat /proc/self/cgroup; ls /sys/fs/cgroup; mkdir /sys/fs/cgroup/mine")
+	if strings.Contains(r.stdout, "simple-container") || !strings.Contains(r.stdout, "0::/\n") {
+		w.wrong("/proc/self/cgroup inside", "0::/", r.stdout, "the namespace was made before the child was in its cgroup", walk)
+	}
+	if !strings.Contains(r.stdout, "cgroup.procs") {
+		w.wrong("/sys/fs/cgroup inside", "the container's cgroup", r.stdout+r.stderr, "no cgroup2 is mounted there", walk)
+	}
+	if r.code == 0 {
+		w.wrong("making a cgroup inside", "read-only file system", "made", "cgroup2 is mounted writable", walk)
+	}
+}
+
+func TestCgroupIsRemoved(t *testing.T) {
+	w := newWorld(t)
+	ours := groupsOf(w, os.Getpid())
+	for _, how := range []struct {
+		name string
+		end  func(p *process)
+	}{
+		{"exit", func(*process) {}},
+		{"SIGTERM", func(p *process) { w.must(p.Process.Signal(unix.SIGTERM)) }},
+		{"SIGKILL of process 1", func(p *process) { w.must(unix.Kill(p.init(), unix.SIGKILL)) }},
+	} {
+		p := w.start("run", "sleep", "1")
+		g := groupsOf(w, p.started())
+		how.end(p)
+		<-p.done
+		for controller, dir := range g {
+			if _, err := os.Stat(dir); err == nil && dir != ours[controller] {
+				w.wrong(dir+" after "+how.name, "removed", "there", "rmdir, when the last process has left", walk)
+			}
+		}
+	}
+}
+
+func TestNothingIsLeftWhenSetUpFails(t *testing.T) {
+	w := newWorld(t)
+	name := "simple-container-*"
+	count := func() int {
+		a, _ := filepath.Glob("/sys/fs/cgroup/" + name)
+		b, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
+		return len(a) + len(b)
+	}
+	// A memory limit that not even process 1 fits in, an image that cannot be entered.
+	dir := copyOfImage(w)
+	w.must(os.RemoveAll(filepath.Join(dir, "proc")))
+	w.must(os.WriteFile(filepath.Join(dir, "proc"), nil, 0o644))
+	before := count()
+	for _, args := range [][]string{
+		{"run", "--memory", "4096", "true"},
+		{"run", "--rootfs", dir, "true"},
+	} {
+		if r := w.run(args...); r.code != 125 && r.code != 137 {
+			w.wrong(fmt.Sprintf("%q", args), "code 125 or 137", fmt.Sprint(r.code, r.stderr), "an error was lost", walk)
+		}
+	}
+	if !eventually(func() bool { return count() <= before }) {
+		w.wrong("cgroups after failed set-ups", before, count(), "clean-up does not run when set-up fails half-way", walk)
+	}
+}
+
+func TestBadLimits(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct{ flag, value string }{
+		{"--memory", "much"}, {"--memory", "-1"}, {"--memory", "12q"}, {"--memory", "99999999999t"}, {"--memory", ""},
+		{"--cpus", "none"}, {"--cpus", "-1"}, {"--cpus", "0.001"}, {"--cpus", "NaN"}, {"--cpus", "1e9"},
+		{"--pids-limit", "few"}, {"--pids-limit", "-3"}, {"--pids-limit", "99999999999"},
+	} {
+		r := w.run("run", c.flag, c.value, "true")
+		if r.code != 125 || !strings.Contains(r.stderr, strings.TrimLeft(c.flag, "-")) || !strings.Contains(r.stderr, c.value) {
+			w.wrong(fmt.Sprintf("%s %q", c.flag, c.value), "code 125 and an error that names both", fmt.Sprint(r.code, r.stderr),
+				"the value is not checked", walk)
+		}
+	}
+}
+
+// Where nobody has mounted cgroup2, the program does.
+func TestCgroup2IsMountedIfNeeded(t *testing.T) {
+	w := newWorld(t)
+	for _, m := range mountsOf(w, unix.Gettid()) {
+		if m.fstype == "cgroup2" {
+			w.must(unix.Unmount(m.point, unix.MNT_DETACH))
+		}
+	}
+	w.before = w.belongings()
+	p := w.startWith(func(cmd *exec.Cmd) {}, "run", "--pids-limit", "30", "cat", "/sys/fs/cgroup/cgroup.events")
+	if r := p.wait(); r.code != 0 || !strings.Contains(r.stdout, "populated 1") {
+		w.wrong("on a host without a cgroup2 mount", "populated 1", r.stdout+r.stderr, "cgroup2 is only looked for, not mounted", walk)
+	}
+}
