@@ -167,20 +167,12 @@ func makeGroups(t *testing.T) (groups []string) {
 	return groups
 }
 
+// containerTrees are those that a container has groups in.
 func containerTrees(t *testing.T) (trees cgroup.Layout) {
 	t.Helper()
-	mounts, err := (&kernel.Door{}).Mounts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	layout, err := cgroup.Find(mounts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, h := range layout {
-		if h.Version == 2 || slices.ContainsFunc(h.Controllers, func(name string) bool {
-			return slices.Contains([]string{"memory", "cpu", "pids"}, name)
-		}) {
+	used := []string{"memory", "cpu", "pids", "cpuacct", "blkio"}
+	for _, h := range allTrees(t) {
+		if h.Version == 2 || slices.ContainsFunc(h.Controllers, func(name string) bool { return slices.Contains(used, name) }) {
 			trees = append(trees, h)
 		}
 	}
@@ -190,22 +182,32 @@ func containerTrees(t *testing.T) (trees cgroup.Layout) {
 	return trees
 }
 
+func allTrees(t *testing.T) cgroup.Layout {
+	t.Helper()
+	mounts, err := (&kernel.Door{}).Mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err := cgroup.Find(mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layout
+}
+
 // arrangeWorld mounts the world. Its / is shared, as systemd has it, between the mount namespaces in the
 // world, and tied to nothing outside.
 func arrangeWorld(t *testing.T) {
-	trees := containerTrees(t)
+	all, trees := allTrees(t), containerTrees(t)
 	mount(t, "", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-	if len(trees) == 1 && trees[0].Dir == "/sys/fs/cgroup" {
-		unmount(t, "/sys/fs/cgroup")
-		mount(t, "cgroup2", "/sys/fs/cgroup", "cgroup2", 0, "")
-	} else {
-		for _, h := range trees {
-			unmount(t, h.Dir)
-			if h.Version == 2 {
-				mount(t, "cgroup2", h.Dir, "cgroup2", 0, "")
-			} else {
-				mount(t, "cgroup", h.Dir, "cgroup", 0, strings.Join(h.Controllers, ","))
-			}
+	for _, h := range all {
+		unmount(t, h.Dir) // it shows the whole machine
+	}
+	for _, h := range trees {
+		if h.Version == 2 {
+			mount(t, "cgroup2", h.Dir, "cgroup2", 0, "")
+		} else {
+			mount(t, "cgroup", h.Dir, "cgroup", 0, strings.Join(h.Controllers, ","))
 		}
 	}
 	mount(t, "proc", "/proc", "proc", 0, "")
