@@ -104,7 +104,7 @@ func youth(state, id string) time.Duration {
 // tryLock tells whether nobody owns a container's directory, and then owns it. A directory that is not
 // there has no owner and no lock.
 func tryLock(dir string) (lock *os.File, free bool, err error) {
-	lock, err = os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	lock, err = openDirectory(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true, nil
 	}
@@ -120,4 +120,37 @@ func tryLock(dir string) (lock *os.File, free bool, err error) {
 		return nil, false, nil
 	}
 	return nil, false, fmt.Errorf("flock %s: %w", dir, err)
+}
+
+// openDirectory opens a container's directory, also where a mount covers it: a container that forgot to make
+// its mounts private has them on the host too, and the lock is on what is below.
+func openDirectory(dir string) (file *os.File, err error) {
+	const flags = unix.O_DIRECTORY | unix.O_NOFOLLOW
+	if !isCovered(dir) {
+		return os.OpenFile(dir, flags, 0)
+	}
+	err = kernel.OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("unshare mnt: %w", err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("mount / MS_REC|MS_PRIVATE: %w", err)
+		}
+		for isCovered(dir) {
+			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+				return fmt.Errorf("umount2 %s: %w", dir, err)
+			}
+		}
+		file, err = os.OpenFile(dir, flags, 0)
+		return err
+	})
+	return file, err
+}
+
+// isCovered tells whether one of our own state directories has a mount at dir: the device differs from the
+// parent's.
+func isCovered(dir string) bool {
+	var parent, child unix.Stat_t
+	return filepath.Dir(dir) == kernel.StateDir && unix.Lstat(kernel.StateDir, &parent) == nil &&
+		unix.Lstat(dir, &child) == nil && parent.Dev != child.Dev
 }

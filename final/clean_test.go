@@ -503,6 +503,36 @@ func TestCleanSparesWhatLivesInOtherMountNamespaces(t *testing.T) {
 	}
 }
 
+// A container that forgot to make its mounts private has them on the host as well. The lock is below them.
+func TestCleanSeesTheLockBelowALeakedMount(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	dir := kernel.StateDir + "/" + liveID
+	mkdir(t, dir)
+	unlock := lock(t, liveID)
+	for range 2 {
+		mount(t, "tmpfs", dir, "tmpfs", 0, "")
+	}
+	mkdir(t, dir+"/upper")
+	age(t, dir)
+	before := traces(t)
+	out, stderr, code := final(t, "clean")
+	if want := "left container " + liveID + " alone: it is running\nnothing to clean\n"; out != want || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stderr %q, stdout %q, want %q", code, stderr, out, want)
+	}
+	if diff := cmp.Diff(before, traces(t)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+
+	unlock()
+	out, stderr, code = final(t, "clean")
+	want := strings.Repeat("removed mount "+dir+"\n", 2) + "removed directory " + dir + "\n"
+	if out != want || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stderr %q, stdout %q, want %q", code, stderr, out, want)
+	}
+}
+
 // A runtime makes the directory, then locks it: in between it must not be taken for dead.
 func TestCleanSparesTheNewborn(t *testing.T) {
 	if !inWorld(t) {

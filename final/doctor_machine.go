@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -143,7 +145,8 @@ func (d *doctor) leftovers() result {
 	kinds, dead := map[string]int{}, map[string]bool{}
 	for _, id := range idsOf(found) {
 		if dirs.isNewborn(id) {
-			continue // somebody may be about to lock it
+			dead[id] = false // somebody may be about to lock it
+			continue
 		}
 		isDead, unlock, _ := dirs.claim(id) // what cannot be told is not called dead
 		unlock()
@@ -154,6 +157,10 @@ func (d *doctor) leftovers() result {
 			kinds[r.kind]++
 		}
 	}
+	_, err = os.Stat(savedForward)
+	if inUse := slices.Contains(slices.Collect(maps.Values(dead)), false); err == nil && !inUse {
+		kinds["ip_forward"]++
+	}
 	if len(kinds) == 0 {
 		return good("none")
 	}
@@ -162,7 +169,7 @@ func (d *doctor) leftovers() result {
 
 func countKinds(kinds map[string]int) string {
 	var words []string
-	for _, kind := range []string{"process", "cgroup", "rule", "link", "mount", "directory"} {
+	for _, kind := range []string{"process", "cgroup", "rule", "link", "mount", "directory", "ip_forward"} {
 		if n := kinds[kind]; n > 0 {
 			words = append(words, fmt.Sprintf("%s %d", kind, n))
 		}

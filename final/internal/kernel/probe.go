@@ -5,11 +5,14 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"unsafe"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +36,7 @@ func Features() []Feature {
 		{"openat2", Version{5, 6}, "paths that cannot leave the image", Openat2},
 		{"CLONE_INTO_CGROUP", Version{5, 7}, "limits from the first instruction on", CloneIntoCgroup},
 		{"close_range", Version{5, 9}, "no descriptor of the host in a container", CloseRange},
+		{"cgroup.kill", cgroupKillSince, "ending a container in one write", CgroupKill},
 	}
 }
 
@@ -131,4 +135,35 @@ var PtraceSyscallInfo = sync.OnceValue(func() error {
 		}
 		return nil
 	})
+})
+
+var cgroupKillSince = Version{5, 14}
+
+// CgroupKill looks for the file cgroup.kill in a cgroup2 tree. The root has none; where there is no other
+// group, the kernel's version must do.
+var CgroupKill = sync.OnceValue(func() error {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
+	if err != nil {
+		return fmt.Errorf("read /proc/thread-self/mountinfo: %w", err)
+	}
+	groups := 0
+	for _, m := range mounts {
+		for _, place := range []string{m.Mountpoint, m.Mountpoint + "/*"} {
+			kill, _ := filepath.Glob(place + "/cgroup.kill") // a bad pattern is the only error
+			if len(kill) > 0 {
+				return nil
+			}
+			group, _ := filepath.Glob(place + "/cgroup.events")
+			groups += len(group)
+		}
+	}
+	release, err := Release()
+	if err != nil {
+		return err
+	}
+	version, err := ParseVersion(release)
+	if err == nil && (groups > 0 || version.Compare(cgroupKillSince) < 0) {
+		err = fmt.Errorf("cgroup.kill: %w", fs.ErrNotExist)
+	}
+	return err
 })
