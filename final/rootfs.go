@@ -180,8 +180,9 @@ func replaceDirectory(dir string, fill func(dir string) error) (err error) {
 	if err := fill(fresh); err != nil {
 		return err
 	}
-	// rename(2) replaces an empty directory; a full one has to change places first.
-	err = os.Rename(fresh, dir)
+	// rename(2) replaces an empty directory; a full one has to change places first. Not os.Rename, which refuses
+	// every directory that exists.
+	err = renameDirectory(fresh, dir)
 	if !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
@@ -189,14 +190,21 @@ func replaceDirectory(dir string, fill func(dir string) error) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(dir, old); err != nil {
+	if err := renameDirectory(dir, old); err != nil {
 		return errors.Join(err, os.Remove(old))
 	}
-	if err := os.Rename(fresh, dir); err != nil {
-		return errors.Join(err, os.Rename(old, dir))
+	if err := renameDirectory(fresh, dir); err != nil {
+		return errors.Join(err, renameDirectory(old, dir))
 	}
 	if err := image.Remove(old); err != nil {
 		return fmt.Errorf("the old files are left in %s: %w", old, err)
+	}
+	return nil
+}
+
+func renameDirectory(from, to string) error {
+	if err := unix.Rename(from, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return nil
 }
