@@ -90,7 +90,7 @@ func TestEveryLayerExists(t *testing.T) {
 	packages := internalPackages(t)
 	for _, row := range layers {
 		for _, name := range row {
-			if _, ok := packages[name]; !ok && name != "image" { // image comes with the registry
+			if _, ok := packages[name]; !ok {
 				t.Errorf("the table of layers has %s, the tree has not", name)
 			}
 		}
