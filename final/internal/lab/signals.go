@@ -5,6 +5,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -61,6 +62,17 @@ func parseKill(args []string) (sig unix.Signal, targets []string, err error) {
 	return sig, args, nil
 }
 
+// sendSignal is kill(2). A signal to ourselves goes to this very thread, so that it takes effect before
+// the next command: sent to the process, it may wake another thread and come too late (tgkill(2)).
+func sendSignal(pid int, sig unix.Signal) error {
+	if pid != os.Getpid() {
+		return unix.Kill(pid, sig)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return unix.Tgkill(pid, unix.Gettid(), sig)
+}
+
 func runKill(c *call) error {
 	if len(c.args) > 0 && c.args[0] == "-l" {
 		return listSignals(c)
@@ -75,7 +87,7 @@ func runKill(c *call) error {
 			c.complain(fmt.Errorf("%s: not a process id", target))
 			continue
 		}
-		if err := unix.Kill(pid, sig); err != nil {
+		if err := sendSignal(pid, sig); err != nil {
 			c.complain(fmt.Errorf("(%d): %w", pid, err))
 		}
 	}
