@@ -348,6 +348,8 @@ func (s *shell) killBuiltin(_ context.Context, hc interp.HandlerContext, args []
 	if err == nil && slices.ContainsFunc(targets, func(t string) bool { return strings.HasPrefix(t, "%") }) {
 		return s.killJobs(hc, sig, targets)
 	}
+	// A signal to the shell itself takes its effect before the next command.
+	defer s.expect(sig, targets)
 	out := bufio.NewWriter(hc.Stdout)
 	c := &call{name: "kill", args: args, in: s.in, out: out, err: hc.Stderr}
 	return status(c.run(command{name: "kill", run: runKill}))

@@ -342,13 +342,21 @@ func runNc(c *call) error {
 	if o.has('z') {
 		return nil
 	}
+	sent := make(chan struct{})
 	go func() {
+		defer close(sent)
 		_, _ = io.Copy(conn, c.in) // a broken connection shows at the other direction
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.CloseWrite()
 		}
 	}()
 	_, err = io.Copy(os.Stdout, conn)
+	// The other side has said all it had to say. What is on its way from here still goes; a person who might type
+	// more is not waited for.
+	select {
+	case <-sent:
+	case <-time.After(300 * time.Millisecond):
+	}
 	return err
 }
 

@@ -307,7 +307,7 @@ func runPs(c *call) error {
 		case strings.Trim(arg, "-axfwelTALjH") == "":
 			switch {
 			case strings.ContainsAny(arg, "f"):
-				columns = "user,pid,ppid,pcpu,stime,tty,time,cmd"
+				columns = "user=UID,pid,ppid,pcpu=C,stime,tty,time,cmd"
 			case strings.ContainsAny(arg, "l"):
 				columns = "stat,uid,pid,ppid,ni,vsz,rss,tty,time,cmd"
 			case strings.ContainsAny(arg, "j"):

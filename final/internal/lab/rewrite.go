@@ -4,6 +4,7 @@ package lab
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,13 +113,20 @@ func markExec(node syntax.Node) {
 		case *syntax.BinaryCmd:
 			return node.Op == syntax.AndStmt || node.Op == syntax.OrStmt
 		case *syntax.Stmt:
-			return !node.Background
+			return !node.Background && !hereDocument(node)
 		case *syntax.CallExpr:
 			if len(node.Args) > 1 && node.Args[0].Lit() == "exec" {
 				node.Args[0] = wordOf(callPrefix + "exec")
 			}
 		}
 		return true
+	})
+}
+
+// hereDocument reports whether a statement's input comes from the shell itself, which must live to write it.
+func hereDocument(st *syntax.Stmt) bool {
+	return slices.ContainsFunc(st.Redirs, func(r *syntax.Redirect) bool {
+		return r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc || r.Op == syntax.WordHdoc
 	})
 }
 
@@ -130,9 +138,11 @@ func replaceable(st *syntax.Stmt) bool {
 	}
 	plain := true
 	syntax.Walk(st, func(node syntax.Node) bool {
-		switch node.(type) {
+		switch node := node.(type) {
 		case *syntax.CmdSubst, *syntax.ProcSubst:
 			plain = false
+		case *syntax.Stmt:
+			plain = plain && !hereDocument(node)
 		}
 		return plain
 	})

@@ -42,8 +42,7 @@ func (s *shell) interact() int {
 	_ = interp.Interactive(true)(s.runner) // aliases; it cannot fail
 	s.terminal.cooked = s.terminal.modes()
 	s.terminal.keys = &keyboard{from: os.Stdin}
-	s.terminal.editor = term.NewTerminal(s.terminal.keys, "")
-	s.terminal.editor.AutoCompleteCallback = s.complete
+	s.newEditor()
 	code := 0
 	for {
 		s.tellChanges()
@@ -55,6 +54,7 @@ func (s *shell) interact() int {
 				s.hangUp()
 				return code
 			}
+			s.newEditor()
 			continue
 		case errors.Is(err, errInterrupted):
 			code = 130
@@ -75,6 +75,17 @@ func (s *shell) interact() int {
 			}
 		}
 	}
+}
+
+// newEditor makes the line editor. After its end of input an editor says only that; its history goes on.
+func (s *shell) newEditor() {
+	t := s.terminal
+	fresh := term.NewTerminal(t.keys, "")
+	fresh.AutoCompleteCallback = s.complete
+	if t.editor != nil {
+		fresh.History = t.editor.History
+	}
+	t.editor = fresh
 }
 
 // takeControl makes the shell the terminal's foreground process group, as a job control shell is.
@@ -199,7 +210,8 @@ func (t *terminal) close() {
 	}
 }
 
-// raw switches to reading keys. Output processing stays on: jobs in the background go on printing lines.
+// raw switches to reading keys. Output processing stays on: jobs in the background go on printing lines. So does the
+// translation of the return key: what is typed ahead of a command lies in the terminal until the command reads it.
 func (t *terminal) raw() {
 	modes := t.modes()
 	if modes == nil {
@@ -207,7 +219,7 @@ func (t *terminal) raw() {
 	}
 	t.cooked = modes
 	raw := *modes
-	raw.Iflag &^= unix.ICRNL | unix.INLCR | unix.IGNCR | unix.IXON | unix.ISTRIP
+	raw.Iflag &^= unix.INLCR | unix.IGNCR | unix.IXON | unix.ISTRIP
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
 	t.set(&raw)

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/interp"
@@ -149,6 +151,20 @@ func (s *shell) collect(arrived <-chan os.Signal) {
 		s.changed.Broadcast() // for `wait`, which a signal ends
 		s.mu.Unlock()
 	}
+}
+
+// expect waits for a trapped signal that the shell has sent to itself. The Go runtime passes it on in its own time;
+// in other shells it has arrived when kill(2) returns.
+func (s *shell) expect(sig unix.Signal, targets []string) {
+	s.traps.mu.Lock()
+	trapped := s.traps.actions[signalName(sig)] != ""
+	s.traps.mu.Unlock()
+	if !trapped || !slices.Contains(targets, strconv.Itoa(os.Getpid())) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waitUntil(100*time.Millisecond, func() bool { return s.traps.due() })
 }
 
 func (s *shell) printTraps(hc interp.HandlerContext) {
