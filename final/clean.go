@@ -19,8 +19,7 @@ import (
 )
 
 const (
-	networkLock   = kernel.StateDir + "/network.lock" // held while links and forwarding change
-	savedForward  = kernel.StateDir + "/ip_forward"   // what the setting was before the first container
+	savedForward  = kernel.StateDir + "/ip_forward" // what the setting was before the first container
 	forwardSysctl = "/proc/sys/net/ipv4/ip_forward"
 )
 
@@ -170,9 +169,10 @@ func (c *cleaner) leaveHost() {
 	}
 }
 
-// lockNetwork waits for its turn to change the network, but not for ever: the holder may be stopped.
+// lockNetwork waits for its turn to change the network, but not for ever: the holder may be stopped. As in
+// step 04 the lock is on the state directory itself.
 func lockNetwork() (lock *os.File, err error) {
-	lock, err = os.OpenFile(networkLock, os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err = os.Open(kernel.StateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func lockNetwork() (lock *os.File, err error) {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
 			lock.Close()
-			return nil, fmt.Errorf("flock %s: %w", networkLock, err)
+			return nil, fmt.Errorf("flock %s: %w", kernel.StateDir, err)
 		}
 	}
 }
@@ -222,13 +222,10 @@ func (c *cleaner) restoreForwarding() {
 	}
 }
 
-// removeStateDir removes the state directory with the files that the containers share. They are not worth a
-// line each.
+// removeStateDir removes the state directory, with what is left of an interrupted write.
 func (c *cleaner) removeStateDir() {
-	for _, file := range []string{savedForward + ".new", networkLock} {
-		if err := c.door.Unlink(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.failed(err)
-		}
+	if err := c.door.Unlink(savedForward + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.failed(err)
 	}
 	// Not empty: somebody else's file, or a container that starts just now.
 	if err := c.door.Rmdir(kernel.StateDir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {

@@ -370,7 +370,6 @@ func TestCleanRemovesTheDeadAndSparesTheLiving(t *testing.T) {
 	}
 	mkdir(t, kernel.StateDir)
 	write(t, savedForward, "0\n")
-	write(t, networkLock, "")
 	write(t, forwardSysctl, "1")
 	run(t, "ip", "link", "add", "sc77", "type", "veth", "peer", "name", "scary") // others', with names like ours
 	both := kernel.IptablesVariants()

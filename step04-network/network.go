@@ -177,9 +177,10 @@ func (o operation) perform() error {
 	return nil
 }
 
-// lockNetwork keeps other containers from changing links and forwarding at the same time.
+// lockNetwork keeps other containers from changing links and forwarding at the same time. The lock is on
+// the state directory itself, which is there as long as a container is.
 func lockNetwork() (unlock func(), err error) {
-	file, err := os.OpenFile(stateDir+"/network.lock", os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.Open(stateDir)
 	if err != nil {
 		return nil, err
 	}

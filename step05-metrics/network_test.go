@@ -125,7 +125,7 @@ func inside(w *world, pid int) *netlink.Handle {
 	ns, err := netns.GetFromPid(pid)
 	w.must(err)
 	defer ns.Close()
-	handle, err := netlink.NewHandleAt(ns)
+	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	w.must(err)
 	w.Cleanup(handle.Close)
 	return handle

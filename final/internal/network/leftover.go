@@ -25,7 +25,7 @@ var Addresses = netip.MustParsePrefix("10.213.0.0/16")
 func LinkID(link netlink.Link) (id string, ok bool) { return kernel.ID(link.Attrs().Alias) }
 
 // HalfMade tells whether a link is the host's end of a pair whose maker died before it could write the
-// alias: scN without one, the other end scNp still beside it. Whoever makes a pair holds network.lock
+// alias: scN without one, the other end scNp still beside it. Whoever makes a pair holds the network lock
 // until the alias is there, so this is certain only with the lock held.
 func HalfMade(link netlink.Link, all []netlink.Link) bool {
 	attrs := link.Attrs()
