@@ -41,7 +41,7 @@ func shellBuiltins() map[string]shellBuiltin {
 // called sees every simple command before it runs and redirects some of them to the builtins above.
 func (s *shell) called(ctx context.Context, args []string) ([]string, error) {
 	hc := interp.HandlerCtx(ctx)
-	if s.jobOf(hc).ended() {
+	if s.ended(s.jobOf(hc)) {
 		return nil, errJobKilled
 	}
 	name := args[0]

@@ -26,7 +26,7 @@ func (s *shell) execute(ctx context.Context, args []string) error {
 		}
 	}
 	j := s.jobOf(hc)
-	if j.ended() {
+	if s.ended(j) {
 		return errJobKilled
 	}
 	path, err := lookPath(hc, args[0])
@@ -46,7 +46,7 @@ func (s *shell) execute(ctx context.Context, args []string) error {
 		return s.cannotRun(hc, err)
 	}
 	code := s.await(p)
-	if j.ended() {
+	if s.ended(j) {
 		return errJobKilled
 	}
 	return s.afterTraps(ctx, hc, status(code))

@@ -37,14 +37,13 @@ func runMkdir(c *call) error {
 		return usagef("%q is not an octal mode", o.value('m', ""))
 	}
 	for _, dir := range o.rest {
-		make := unix.Mkdir
 		if o.has('p') {
 			if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 				c.complain(err)
 				continue
 			}
 		}
-		if err := make(dir, uint32(mode)); err != nil {
+		if err := unix.Mkdir(dir, uint32(mode)); err != nil {
 			if info, statErr := os.Stat(dir); o.has('p') && statErr == nil && info.IsDir() {
 				continue
 			}

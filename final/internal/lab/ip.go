@@ -175,7 +175,7 @@ func linkState(link netlink.Link) string { return strings.ToUpper(link.Attrs().O
 func printLink(c *call, link netlink.Link) {
 	a := link.Attrs()
 	c.printf("%d: %s: <%s> mtu %d state %s qlen %d\n    link/%s %s", a.Index, linkName(link), linkFlags(a.RawFlags), a.MTU,
-		linkState(link), max(a.TxQLen, 0), strings.Replace(a.EncapType, "none", "none", 1), a.HardwareAddr)
+		linkState(link), max(a.TxQLen, 0), a.EncapType, a.HardwareAddr)
 	if a.Alias != "" {
 		c.printf("\n    alias %s", a.Alias)
 	}

@@ -59,7 +59,12 @@ const startLimit = 2 * time.Second
 
 var errJobKilled = errors.New("job killed")
 
-func (j *job) ended() bool { return j.killed != 0 }
+// ended reports whether a job was killed, so that the interpreter must start nothing more for it.
+func (s *shell) ended(j *job) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return j.killed != 0
+}
 
 func (j *job) alive() bool {
 	return slices.ContainsFunc(j.processes, func(p *process) bool { return !p.exited })

@@ -81,11 +81,11 @@ func Main(argv []string) (code int, ok bool) {
 		return 0, false
 	}
 	stayLean()
-	in := &call{
+	invoked := &call{
 		name: name, login: strings.HasPrefix(argv[0], "-"), args: args,
 		in: os.Stdin, out: bufio.NewWriter(os.Stdout), err: os.Stderr,
 	}
-	return in.run(c), true
+	return invoked.run(c), true
 }
 
 // stayLean keeps the Go runtime small: a container may have 64 MiB and 32 tasks for a shell and all it

@@ -25,11 +25,13 @@ var mountCommands = []command{
 	{"pivot_root", "exchange the root mount: pivot_root NEW PUT_OLD", runPivotRoot},
 }
 
-// mountFlags are the words of -o that are flags of mount(2); the others go to the file system.
-var mountFlags = []struct {
+type mountFlag struct {
 	word       string
 	set, clear uintptr
-}{
+}
+
+// mountFlags are the words of -o that are flags of mount(2); the others go to the file system.
+var mountFlags = []mountFlag{
 	{"defaults", 0, 0},
 	{"ro", unix.MS_RDONLY, 0}, {"rw", 0, unix.MS_RDONLY},
 	{"nosuid", unix.MS_NOSUID, 0}, {"suid", 0, unix.MS_NOSUID},
@@ -75,12 +77,7 @@ func mountOne(words []string, kind string, operands []string) error {
 	var flags uintptr
 	var data []string
 	for _, word := range words {
-		at := slices.IndexFunc(mountFlags, func(f struct {
-			word       string
-			set, clear uintptr
-		}) bool {
-			return f.word == word
-		})
+		at := slices.IndexFunc(mountFlags, func(f mountFlag) bool { return f.word == word })
 		if at < 0 {
 			data = append(data, word)
 			continue

@@ -132,11 +132,11 @@ func (o options) duration(letter byte, otherwise time.Duration) (time.Duration, 
 
 // parseDuration reads "5", "0.5", "10s", "2m", "1h", "1d" as sleep(1) does, and Go's "1m30s" and "100ms".
 func parseDuration(s string) (time.Duration, error) {
-	if seconds, err := strconv.ParseFloat(s, 64); err == nil && seconds >= 0 {
+	if seconds, err := strconv.ParseFloat(s, 64); err == nil && seconds >= 0 && seconds < 1e9 {
 		return time.Duration(seconds * float64(time.Second)), nil
 	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 {
+		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 1e4 {
 			return time.Duration(n * 24 * float64(time.Hour)), nil
 		}
 	}
@@ -159,7 +159,8 @@ func parseSize(s string) (int64, error) {
 		}
 	}
 	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || n < 0 || n*float64(int64(1)<<shift) > 1<<62 {
+	// Written so that NaN, which ParseFloat reads, is refused as well.
+	if err != nil || !(n >= 0) || n*float64(int64(1)<<shift) > 1<<62 {
 		return 0, fmt.Errorf("invalid size %q", s)
 	}
 	return int64(n * float64(int64(1)<<shift)), nil

@@ -177,12 +177,14 @@ func clock(d time.Duration, long bool) string {
 	return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
 }
 
-// psColumns are the names that `ps -o` takes, with their headings and widths (negative: flush left).
-var psColumns = []struct {
+type psColumn struct {
 	name, heading string
-	width         int
+	width         int // negative: flush left
 	value         func(p processInfo, t psTotals) string
-}{
+}
+
+// psColumns are the columns that `ps -o` knows.
+var psColumns = []psColumn{
 	{"pid", "PID", 5, func(p processInfo, _ psTotals) string { return strconv.Itoa(p.pid) }},
 	{"ppid", "PPID", 5, func(p processInfo, _ psTotals) string { return strconv.Itoa(p.ppid) }},
 	{"pgid", "PGID", 5, func(p processInfo, _ psTotals) string { return strconv.Itoa(p.pgrp) }},
@@ -259,13 +261,7 @@ func psFormOf(columns string) (psForm, error) {
 		if alias, ok := psAliases[name]; ok {
 			name = alias
 		}
-		at := slices.IndexFunc(psColumns, func(c struct {
-			name, heading string
-			width         int
-			value         func(p processInfo, t psTotals) string
-		}) bool {
-			return c.name == name
-		})
+		at := slices.IndexFunc(psColumns, func(c psColumn) bool { return c.name == name })
 		if at < 0 {
 			return nil, usagef("unknown column %q", spec)
 		}
@@ -277,61 +273,81 @@ func psFormOf(columns string) (psForm, error) {
 	return form, nil
 }
 
+// psRequest is what the command line of ps asks for.
+type psRequest struct {
+	columns     string
+	chosen      []string // -o
+	pids, users string   // lists with commas; "" for both is everything
+}
+
+// psForms are the columns for the letters of BSD's and System V's options; the first one that is given counts.
+var psForms = []struct{ letter, columns string }{
+	{"u", "user,pid,pcpu,pmem,vsz,rss,tty,stat,start,time,args"},
+	{"f", "user=UID,pid,ppid,pcpu=C,stime,tty,time,cmd"},
+	{"l", "stat,uid,pid,ppid,ni,vsz,rss,tty,time,cmd"},
+	{"j", "pid,pgid,sid,tty,time,cmd"},
+	{"x", "pid,tty,stat,time,args"},
+}
+
+func parsePs(args []string) (psRequest, error) {
+	r := psRequest{columns: "pid,user,time,args"}
+	into := map[string]func(string){
+		"-o": func(v string) { r.chosen = append(r.chosen, v) },
+		"-p": func(v string) { r.pids = v }, "--pid": func(v string) { r.pids = v },
+		"-u": func(v string) { r.users = v },
+	}
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if option, value, ok := strings.Cut(arg, "="); ok && option == "--pid" {
+			r.pids = value
+			continue
+		}
+		if strings.HasPrefix(arg, "-o") && len(arg) > 2 {
+			r.chosen = append(r.chosen, arg[2:])
+			continue
+		}
+		if set, ok := into[arg]; ok {
+			if len(args) == 0 {
+				return r, usagef("option '%s' needs a value", arg)
+			}
+			set(args[0])
+			args = args[1:]
+			continue
+		}
+		letters := strings.TrimPrefix(arg, "-")
+		if _, err := strconv.Atoi(letters); err == nil {
+			r.pids = letters
+			continue
+		}
+		if strings.Trim(letters, "auxfwelTALjH") != "" {
+			return r, usagef("unrecognized option '%s'", arg)
+		}
+		for _, form := range psForms {
+			if strings.Contains(letters, form.letter) {
+				r.columns = form.columns
+				break
+			}
+		}
+	}
+	if len(r.chosen) > 0 {
+		r.columns = strings.Join(r.chosen, ",")
+	}
+	return r, nil
+}
+
+func (r psRequest) wants(p processInfo) bool {
+	return r.pids == "" && r.users == "" ||
+		slices.Contains(strings.Split(r.pids, ","), strconv.Itoa(p.pid)) ||
+		slices.Contains(strings.Split(r.users, ","), userName(p.uid))
+}
+
 func runPs(c *call) error {
-	columns, selected := "pid,user,time,args", func(processInfo) bool { return true }
-	pids, users := "", ""
-	var chosen []string
-	for i := 0; i < len(c.args); i++ {
-		arg := c.args[i]
-		switch {
-		case arg == "aux" || arg == "-aux" || arg == "axu":
-			columns = "user,pid,pcpu,pmem,vsz,rss,tty,stat,start,time,args"
-		case strings.HasPrefix(arg, "-o") || arg == "-p" || arg == "-u" || arg == "-C" || strings.HasPrefix(arg, "--pid"):
-			value, option := strings.TrimPrefix(arg, "-o"), arg[:2]
-			if _, after, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "--pid") {
-				option, value = "-p", after
-			} else if option != "-o" || value == "" {
-				if i++; i >= len(c.args) {
-					return usagef("option '%s' needs a value", arg)
-				}
-				value = c.args[i]
-			}
-			switch option {
-			case "-o":
-				chosen = append(chosen, value)
-			case "-u":
-				users = value
-			default:
-				pids = value
-			}
-		case strings.Trim(arg, "-axfwelTALjH") == "":
-			switch {
-			case strings.ContainsAny(arg, "f"):
-				columns = "user=UID,pid,ppid,pcpu=C,stime,tty,time,cmd"
-			case strings.ContainsAny(arg, "l"):
-				columns = "stat,uid,pid,ppid,ni,vsz,rss,tty,time,cmd"
-			case strings.ContainsAny(arg, "j"):
-				columns = "pid,pgid,sid,tty,time,cmd"
-			case strings.ContainsAny(arg, "x"):
-				columns = "pid,tty,stat,time,args"
-			}
-		default:
-			if _, err := strconv.Atoi(arg); err != nil {
-				return usagef("unrecognized option '%s'", arg)
-			}
-			pids = arg
-		}
+	request, err := parsePs(c.args)
+	if err != nil {
+		return err
 	}
-	if len(chosen) > 0 {
-		columns = strings.Join(chosen, ",")
-	}
-	if pids != "" || users != "" {
-		selected = func(p processInfo) bool {
-			return slices.Contains(strings.Split(pids, ","), strconv.Itoa(p.pid)) ||
-				slices.Contains(strings.Split(users, ","), userName(p.uid))
-		}
-	}
-	form, err := psFormOf(columns)
+	form, err := psFormOf(request.columns)
 	if err != nil {
 		return err
 	}
@@ -339,7 +355,7 @@ func runPs(c *call) error {
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(p processInfo) bool { return !selected(p) })
+	all = slices.DeleteFunc(all, func(p processInfo) bool { return !request.wants(p) })
 	form.print(c, all)
 	if len(all) == 0 {
 		return exitCode(1)

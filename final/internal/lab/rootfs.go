@@ -55,7 +55,6 @@ var etc = []struct{ path, text string }{
 	{"etc/os-release", "NAME=\"Simple Container lab\"\nID=lab\nPRETTY_NAME=\"Simple Container lab\"\nHOME_URL=\"https://github.com/simple-container/simple-container\"\n"},
 	{"etc/shells", "/bin/sh\n"},
 	{"etc/profile", "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"},
-	{"etc/motd", "This is the lab, a small userland for looking at containers. Type lab to see its commands.\n"},
 }
 
 // Write fills the directory dir, which exists, with a root file system whose commands are all this program.

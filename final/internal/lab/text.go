@@ -56,7 +56,6 @@ func runAsBuiltin(c *call) error {
 	for _, arg := range append([]string{c.name}, c.args...) {
 		words = append(words, &syntax.Word{Parts: []syntax.WordPart{&syntax.SglQuoted{Value: arg}}})
 	}
-	// echo: only what POSIX leaves open differs from other programs of the name.
 	r, err := interp.New(interp.StdIO(c.in, c.out, c.err))
 	if err != nil {
 		return err
@@ -203,10 +202,8 @@ func runTail(c *call) error {
 		return err
 	}
 	files := 0
-	var follow io.Reader
 	c.inputs(o.rest, func(name string, r io.Reader) error {
 		c.title(name, len(o.rest), &files)
-		follow = r
 		if bytes >= 0 {
 			all, err := io.ReadAll(r)
 			_, _ = c.out.Write(all[max(0, len(all)-bytes):]) // an error shows at the end
@@ -218,7 +215,6 @@ func runTail(c *call) error {
 		}
 		return c.follow(r)
 	})
-	_ = follow
 	return nil
 }
 
@@ -546,8 +542,7 @@ func leadingNumber(s string) float64 {
 		return 0
 	}
 	if end < len(s) {
-		for i := range strings.IndexByte("KMGTP", s[end]) + 1 {
-			_ = i
+		for range strings.IndexByte("KMGTP", s[end]) + 1 {
 			n *= 1024
 		}
 	}
