@@ -186,7 +186,7 @@ func TestDevices(t *testing.T) {
 
 func TestChrootEscape(t *testing.T) {
 	w := newWorld(t)
-	escape := exec.Command("chroot", image, "/bin/escape")
+	escape := exec.Command("chroot", copyOfImage(w), "/bin/escape")
 	escape.Env = []string{"PATH=/bin"}
 	if out, err := escape.CombinedOutput(); err != nil {
 		w.Fatalf("the escape must work against chroot, else this test shows nothing: %v\n%s", err, out)

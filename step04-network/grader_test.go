@@ -146,11 +146,31 @@ func newWorld(t *testing.T) *world {
 	// container that forgets to make its mounts private does harm.
 	w.must(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	w.must(unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""))
+	w.protectHost()
 	w.must(unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
 	w.must(os.Symlink(image, filepath.Join(dir, "rootfs")))
 	w.before = w.belongings()
 	t.Cleanup(w.checkNothingLeft)
 	return w
+}
+
+// protectHost makes every file of the host read-only in this world, but for temporary ones: a program that is not
+// right yet may run what is meant for a container where it should not. The kernel's own file systems stay as they
+// are; there is no container without writing to them.
+func (w *world) protectHost() {
+	w.Helper()
+	temporary := os.TempDir()
+	w.must(unix.Mount(temporary, temporary, "", unix.MS_BIND|unix.MS_REC, ""))
+	readOnly, writable := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+	err := unix.MountSetattr(-1, "/", unix.AT_RECURSIVE, &readOnly)
+	if errors.Is(err, unix.ENOSYS) { // before Linux 5.12
+		w.must(unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+		return
+	}
+	w.must(err)
+	for _, path := range []string{temporary, "/proc", "/sys", "/dev"} {
+		w.must(unix.MountSetattr(-1, path, unix.AT_RECURSIVE, &writable))
+	}
 }
 
 // belongings lists what a container could leave in this world.

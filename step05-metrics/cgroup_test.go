@@ -171,7 +171,7 @@ func TestForkBombIsHeld(t *testing.T) {
 	w := newWorld(t)
 	limit := 25 + rand.IntN(15)
 	p := w.start("run", "--memory", "0", "--pids-limit", strconv.Itoa(limit),
-		"sh", "-c", "sleep 0.3; exec bomb --max 500")
+		"sh", "-c", "sleep 0.3; exec bomb --max 100")
 	g, highest := groupsOf(w, p.started()), 0
 	for over := false; !over; {
 		select {

@@ -119,7 +119,7 @@ func TestTracedAsUntraced(t *testing.T) {
 		{0, []string{"true"}},
 		{42, []string{"sh", "-c", "exit 42"}},
 		{137, []string{"sh", "-c", "kill -9 $$"}},
-		{143, []string{"sh", "-c", "kill -TERM 1; sleep 1000"}},
+		{143, []string{"sh", "-c", "[ $$ -lt 100 ] || exit 99; kill -TERM 1; sleep 1000"}},
 		{127, []string{"no-such-command"}},
 		{137, []string{"--memory", "48m", "sh", "-c", "eat 200m; kill -9 $$"}},
 	} {
