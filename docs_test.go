@@ -28,6 +28,7 @@ import (
 // it, a word in angle brackets, as <pid>, for any characters but spaces, and a run of spaces for any run of
 // spaces, so that columns may move.
 
+func TestTopReadme(t *testing.T)    { testReadme(t, "README.md") }
 func TestStep01Readme(t *testing.T) { testReadme(t, "step01-reexec/README.md") }
 func TestStep02Readme(t *testing.T) { testReadme(t, "step02-rootfs/README.md") }
 func TestStep03Readme(t *testing.T) { testReadme(t, "step03-cgroups/README.md") }

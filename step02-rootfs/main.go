@@ -14,7 +14,7 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
+	"slices"
 )
 
 const program = "step02-rootfs"
@@ -64,12 +64,11 @@ func parse(args []string) (container, error) {
 	flags.BoolVar(&c.Verbose, "v", false, "say every kernel call, with the shell command that does the same")
 	flags.SetOutput(io.Discard) // an error is printed once, by main
 
-	switch {
-	case len(args) == 0 || strings.HasPrefix(args[0], "-"): // run is meant
-	case args[0] == "run":
+	if len(args) > 0 && !slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		if args[0] != "run" {
+			return c, fmt.Errorf("%q: unknown command, want: %s run [flags] [CMD [ARG...]]", args[0], program)
+		}
 		args = args[1:]
-	default:
-		return c, fmt.Errorf("%q: unknown command, want: %s run [flags] [CMD [ARG...]]", args[0], program)
 	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

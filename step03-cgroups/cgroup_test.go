@@ -242,6 +242,9 @@ func TestCgroupIsRemoved(t *testing.T) {
 	} {
 		p := w.start("run", "sleep", "1")
 		g := groupsOf(w, p.started())
+		if g["pids"] == ours["pids"] {
+			w.wrong("cgroup of the container", "its own", g["pids"], "it is in ours", walk)
+		}
 		how.end(p)
 		<-p.done
 		for controller, dir := range g {
@@ -252,6 +255,7 @@ func TestCgroupIsRemoved(t *testing.T) {
 	}
 }
 
+// holds before: without cgroups none is left
 func TestNothingIsLeftWhenSetUpFails(t *testing.T) {
 	w := newWorld(t)
 	name := "simple-container-*"
@@ -283,7 +287,7 @@ func TestBadLimits(t *testing.T) {
 	for _, c := range []struct{ flag, value string }{
 		{"--memory", "much"}, {"--memory", "-1"}, {"--memory", "12q"}, {"--memory", "99999999999t"}, {"--memory", ""},
 		{"--cpus", "none"}, {"--cpus", "-1"}, {"--cpus", "0.001"}, {"--cpus", "NaN"}, {"--cpus", "1e9"},
-		{"--pids-limit", "few"}, {"--pids-limit", "-3"}, {"--pids-limit", "99999999999"},
+		{"--pids-limit", "few"}, {"--pids-limit", "-3"}, {"--pids-limit", "3"}, {"--pids-limit", "99999999999"},
 	} {
 		r := w.run("run", c.flag, c.value, "true")
 		if r.code != 125 || !strings.Contains(r.stderr, strings.TrimLeft(c.flag, "-")) || !strings.Contains(r.stderr, c.value) {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -58,8 +60,8 @@ func (s setting) v1(l limits) []setting {
 // enterV1 moves the child into its v1 groups: at clone it can only enter a v2 one. It waits for us, so it
 // has no children yet that would be missed.
 func (g *cgroup) enterV1(pid int) error {
-	for _, dir := range g.v1 {
-		if err := writeFile(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
+	for _, controller := range slices.Sorted(maps.Keys(g.v1)) {
+		if err := writeFile(filepath.Join(g.v1[controller], "cgroup.procs"), strconv.Itoa(pid)); err != nil {
 			return err
 		}
 	}

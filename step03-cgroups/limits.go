@@ -59,10 +59,16 @@ func (c *cpus) Set(text string) error {
 	return nil
 }
 
+// leastPIDs is what process 1 needs for itself, and a few for the command.
+const leastPIDs = 16
+
 func (p *pids) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 22) // the kernel's PID_MAX_LIMIT is 2^22
 	if err != nil {
 		return errors.New("want a number of processes")
+	}
+	if n > 0 && n < leastPIDs {
+		return fmt.Errorf("want at least %d: process 1 is a Go program, with threads of its own", leastPIDs)
 	}
 	*p = pids(n)
 	return nil

@@ -183,6 +183,7 @@ func TestLinksInside(t *testing.T) {
 
 func TestReachesLoopbackAndHost(t *testing.T) {
 	w := newConnectedWorld(t)
+	inOwnNetwork(w)
 	if r := w.run("run", "ping", "-c", "1", "-W", "2", "127.0.0.1"); r.code != 0 {
 		w.wrong("ping 127.0.0.1", "an answer", r.stdout+r.stderr, "lo is down", walk)
 	}
@@ -191,9 +192,19 @@ func TestReachesLoopbackAndHost(t *testing.T) {
 	}
 }
 
+// inOwnNetwork makes sure that what follows says something: the host's network reaches all of that too.
+func inOwnNetwork(w *world) {
+	w.Helper()
+	host := namespacesOf(w, "thread-self", "net")[0]
+	if got := strings.TrimSpace(w.run("run", "readlink", "/proc/self/ns/net").stdout); got == host {
+		w.wrong("network namespace", "its own", "the host's", "CLONE_NEWNET is missing", walk)
+	}
+}
+
 // asked is what the server says to a container.
 func asked(w *world) string {
 	w.Helper()
+	inOwnNetwork(w)
 	r := w.run("run", "wget", "-q", "-O", "-", "http://"+serverAddress+"/")
 	if r.code != 0 {
 		return r.stdout + r.stderr

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,7 +188,7 @@ func (g *cgroup) explain(code int) error {
 	if err != nil || kills == 0 {
 		return nil // without a memory controller there is nothing to tell
 	}
-	return fmt.Errorf("out of memory: the kernel killed a process at the limit of %d bytes (%s: oom_kill %d)",
+	return fmt.Errorf("out of memory: at the limit of %d bytes the kernel killed processes (%s: oom_kill %d)",
 		g.limits.Memory, file, kills)
 }
 
@@ -218,8 +219,8 @@ func (g *cgroup) remove() error {
 		}
 		errs = append(errs, removeGroup(g.dir.Name()))
 	}
-	for _, dir := range g.v1 {
-		errs = append(errs, removeGroup(dir))
+	for _, controller := range slices.Sorted(maps.Keys(g.v1)) {
+		errs = append(errs, removeGroup(g.v1[controller]))
 	}
 	if g.mount != "" {
 		say(fmt.Sprintf("umount2(%q, MNT_DETACH)", g.mount), "umount -l "+g.mount)

@@ -14,7 +14,7 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
+	"slices"
 )
 
 const program = "step05-metrics"
@@ -44,8 +44,8 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		os.Exit(child())
 	}
-	if len(os.Args) == 2 && os.Args[1] == "stats" {
-		os.Exit(stats())
+	if len(os.Args) > 1 && os.Args[1] == "stats" {
+		os.Exit(stats(os.Args[2:]))
 	}
 	c, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -76,12 +76,11 @@ func parse(args []string) (container, error) {
 	flags.BoolVar(&c.Verbose, "v", false, "say every kernel call, with the shell command that does the same")
 	flags.SetOutput(io.Discard) // an error is printed once, by main
 
-	switch {
-	case len(args) == 0 || strings.HasPrefix(args[0], "-"): // run is meant
-	case args[0] == "run":
+	if len(args) > 0 && !slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		if args[0] != "run" {
+			return c, fmt.Errorf("%q: unknown command, want: %s run [flags] [CMD [ARG...]]", args[0], program)
+		}
 		args = args[1:]
-	default:
-		return c, fmt.Errorf("%q: unknown command, want: %s run [flags] [CMD [ARG...]]", args[0], program)
 	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -210,10 +210,12 @@ func TestMissingRootfs(t *testing.T) {
 
 func TestCommandIsLookedUpInside(t *testing.T) {
 	w := newWorld(t)
-	bin, name := w.TempDir(), randomName()
-	w.must(os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\necho host\n"), 0o755))
-	p := w.startWith(func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH")) }, "run", name)
-	if r := p.wait(); r.code != 127 {
+	name := randomName()
+	w.must(unix.Mount("tmpfs", "/usr/local/bin", "tmpfs", 0, ""))
+	w.must(os.WriteFile("/usr/local/bin/"+name, []byte("#!/bin/sh\necho host\n"), 0o755))
+	r := w.run("run", name)
+	w.must(unix.Unmount("/usr/local/bin", unix.MNT_DETACH))
+	if r.code != 127 {
 		w.wrong("a command of the host only", "code 127", fmt.Sprint(r.code, r.stdout), "exec.LookPath was called before the root changed", walk)
 	}
 }
@@ -233,6 +235,8 @@ func TestMissingInterpreter(t *testing.T) {
 }
 
 // An image is not to be trusted: here its /proc, /sys and /dev lead to directories of the host.
+//
+// holds before: without an image there is nothing to redirect
 func TestImageCannotRedirectMounts(t *testing.T) {
 	for _, name := range []string{"proc", "sys", "dev"} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +255,9 @@ func TestImageCannotRedirectMounts(t *testing.T) {
 
 func TestHostKeepsNoMount(t *testing.T) {
 	w := newWorld(t)
-	w.start("run", "sleep", "1000").started()
+	if root := mountsOf(w, w.start("run", "sleep", "1000").started())[0]; root.fstype != "overlay" {
+		w.wrong("root of the container", "overlay", root, "mountOverlay was not called", walk)
+	}
 	for _, m := range mountsOf(w, unix.Gettid()) {
 		if strings.Contains(m.super, w.dir) {
 			w.wrong("mounts of the host, while a container runs", "none of the container's", m, "the overlay was mounted by the parent", walk)

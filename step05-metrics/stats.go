@@ -17,7 +17,11 @@ import (
 )
 
 // stats shows a table of all running containers: live on a terminal, once elsewhere.
-func stats() int {
+func stats(args []string) int {
+	if len(args) > 0 {
+		fmt.Fprintf(os.Stderr, "%s: stats: %q: it takes no arguments, it shows all\n", program, args[0])
+		return exitFailure
+	}
 	_, err := unix.IoctlGetTermios(1, unix.TCGETS)
 	live := err == nil
 	for before := takeAll(); ; {

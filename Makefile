@@ -1,0 +1,44 @@
+# A thin index: every target is a command or two that you can type yourself.
+
+# Containers need root; `make` does not. Go stays on the PATH that you have.
+root := $(if $(filter 0,$(shell id -u)),,sudo env "PATH=$(PATH)")
+go   := $(root) env GOFLAGS=-buildvcs=false go
+
+# The grader of every step, of which the last one's has all tests of the others.
+steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metrics
+
+.PHONY: help run setup setup-run test test-vm lint bench forward clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: setup-run rootfs ## open a container: the last step, with all of it (STEP=step01-reexec for another)
+	$(go) run ./$(or $(STEP),step05-metrics)
+
+rootfs: # the image of the containers, out of nothing but this repository
+	$(go) run ./final rootfs rootfs
+
+setup-run: # what `make run` needs; quick when it is there
+	$(root) vagrant/provision.sh --minimal
+
+setup: ## install what the workshop, the tests and the micro-VM need
+	$(root) vagrant/provision.sh
+
+test: setup ## everything, natively
+	$(go) test -timeout 15m ./...
+
+test-vm: setup ## the graders on cgroup v2, in a virtual machine, on both architectures
+	$(go) run ./vagrant/microvm -arch amd64 $(addprefix ./,$(steps))
+	$(go) run ./vagrant/microvm -arch arm64 $(addprefix ./,$(steps))
+
+lint: ## what compilers and checkers say, for every system that the code must compile on
+	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./...
+
+bench: ## how long a container takes from start to end, step by step
+	$(go) test -run '^$$' -bench Step .
+
+forward: ## replay a step's uncommitted change in all later steps: make forward FROM=step02-rootfs
+	.ci/forward $(FROM)
+
+clean: ## remove what crashed containers left
+	$(go) run ./final clean
