@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -86,14 +88,30 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+func TestConclude(t *testing.T) {
+	var out strings.Builder
+	lost := errors.New("./b: guest: stopped")
+	err := conclude([]summary{
+		{ended: []string{"ok  \t./a\t1.00s"}},
+		{err: lost},
+		{ended: []string{"FAIL\t./c\t1.00s\texit code 1"}, failed: []string{"./c"}},
+	}, &out)
+	if !errors.Is(err, lost) || !strings.HasSuffix(err.Error(), "\nfailed: ./c") {
+		t.Errorf("error %v, want that of ./b and that ./c failed", err)
+	}
+	if got, want := out.String(), "ok  \t./a\t1.00s\nFAIL\t./c\t1.00s\texit code 1\n"; got != want {
+		t.Errorf("output = %q, want %q", got, want)
+	}
+	if err := conclude([]summary{{ended: []string{"ok"}}}, &out); err != nil {
+		t.Errorf("all is well: error %v", err)
+	}
+}
+
 func TestReportThatIsCutOff(t *testing.T) {
 	s := &summary{Out: io.Discard}
 	err := wire.ReadRecords(report(t, wire.Record{Ready: "6.1.0"}, wire.Record{Started: "./a"}), s.handle)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v, want %v", err, io.ErrUnexpectedEOF)
-	}
-	if s.current != "./a" {
-		t.Errorf("current = %q, want the test that ran", s.current)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Microvm boots a distribution's own kernel under QEMU and runs the tests of
 // Go packages in it: as root, on cgroup v2, whatever the host's cgroups, user
 // or processor are.
@@ -28,6 +30,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -38,7 +41,8 @@ type options struct {
 	Release   string        // of the distribution; "" for its default
 	Accel     string        // auto, kvm or tcg
 	Run       string        // as go test -run; "" for all
-	Timeout   time.Duration // for all tests together
+	Timeout   time.Duration // for the tests of one package
+	Parallel  int           // packages at a time
 	Memory    string        // as qemu -m
 	Verbose   bool          // as go test -v
 	Shell     bool          // a shell instead of the tests
@@ -73,7 +77,8 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.Release, "release", "", "`release` whose kernel to boot: bullseye (5.10), bookworm (6.1, the default), trixie (6.12); on Ubuntu its own")
 	flags.StringVar(&o.Accel, "accel", "auto", "auto, kvm or tcg (emulation); auto is kvm where a guest really starts on it")
 	flags.StringVar(&o.Run, "run", "", "run only the tests that match `regexp`")
-	flags.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "time for all tests together")
+	flags.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "time for the tests of one package")
+	flags.IntVar(&o.Parallel, "p", runtime.NumCPU(), "run `n` packages at a time, each in a machine of its own")
 	flags.StringVar(&o.Memory, "memory", "1g", "the machine's memory, as for qemu -m")
 	flags.BoolVar(&o.Verbose, "v", false, "run the tests with -test.v")
 	flags.BoolVar(&o.Shell, "shell", false, "open a shell in the machine instead of running the tests; leave it with exit, or ctrl-a x")
@@ -109,6 +114,9 @@ func (o *options) check() error {
 	if o.Timeout < 10*time.Second {
 		return fmt.Errorf("-timeout %v: want at least 10s", o.Timeout)
 	}
+	if o.Parallel < 1 {
+		return fmt.Errorf("-p %d: want at least 1", o.Parallel)
+	}
 	if len(o.Packages) == 0 && !o.Shell && !o.Fetch {
 		return errors.New("no package: name the directories, like ./step03-cgroups")
 	}
@@ -140,22 +148,27 @@ func (o *options) do(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	programs, err := o.build(ctx, root, work)
+	made, err := o.build(ctx, root, work)
 	if err != nil {
 		return err
 	}
-	initrd := filepath.Join(work, "initrd")
-	kernel, err := writeInitramfs(initrd, tree, o.Arch, programs, o.manifest(programs))
+	r := &runner{options: o, Tree: tree, Work: work, Made: made}
+	if err := r.chooseAccel(ctx, kvmMemory{filepath.Join(cache, "kvm")}); err != nil {
+		return err
+	}
+	kernel, _, err := kernelImage(tree)
 	if err != nil {
 		return err
 	}
-	vm := &vm{machine: machines[o.Arch], Arch: o.Arch, Kernel: kernel, Initrd: initrd, Memory: o.Memory, Dir: work}
-	memory := kvmMemory{filepath.Join(cache, "kvm")}
-	if o.Shell {
-		works, known := memory.recall()
-		return vm.shell(ctx, o.accel(works && known))
+	progress("%s by %s", strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-"), r.Accel)
+	if !o.Shell {
+		return r.runTests(ctx, out)
 	}
-	return o.runTests(ctx, vm, memory, out)
+	v, err := r.machine("shell", made)
+	if err != nil {
+		return err
+	}
+	return v.shell(ctx, r.Accel)
 }
 
 // progress says on the standard error what takes a while.
