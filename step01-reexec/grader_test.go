@@ -138,6 +138,7 @@ type world struct {
 // with the test. Everything started from the test inherits them; subtests would not.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	dir := t.TempDir()
 	runtime.LockOSThread()
 	w := &world{T: t, dir: dir}

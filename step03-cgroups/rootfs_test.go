@@ -211,10 +211,13 @@ func TestMissingRootfs(t *testing.T) {
 func TestCommandIsLookedUpInside(t *testing.T) {
 	w := newWorld(t)
 	name := randomName()
-	w.must(unix.Mount("tmpfs", "/usr/local/bin", "tmpfs", 0, ""))
-	w.must(os.WriteFile("/usr/local/bin/"+name, []byte("#!/bin/sh\necho host\n"), 0o755))
+	// Into a directory that the container's PATH has too, if only it saw it.
+	dir := filepath.Dir(func() string { path, err := exec.LookPath("mount"); w.must(err); return path }())
+	upper := w.TempDir()
+	w.must(os.WriteFile(filepath.Join(upper, name), []byte("#!/bin/sh\necho host\n"), 0o755))
+	w.must(unix.Mount("overlay", dir, "overlay", 0, "lowerdir="+upper+":"+dir))
 	r := w.run("run", name)
-	w.must(unix.Unmount("/usr/local/bin", unix.MNT_DETACH))
+	w.must(unix.Unmount(dir, unix.MNT_DETACH))
 	if r.code != 127 {
 		w.wrong("a command of the host only", "code 127", fmt.Sprint(r.code, r.stdout), "exec.LookPath was called before the root changed", walk)
 	}

@@ -94,9 +94,12 @@ const (
 	ctrlZ = "\x1a"
 )
 
-func TestShellWithJobControl(t *testing.T) {
-	w := newWorld(t)
-	p, s := startOnTerminal(w)
+func TestShellWithJobControl(t *testing.T) { useShell(newWorld(t)) }
+
+// useShell works with a shell as people do: Ctrl-C ends a command, Ctrl-Z and fg stop and continue it.
+func useShell(w *world, args ...string) {
+	w.Helper()
+	p, s := startOnTerminal(w, args...)
 	s.expect("# ") // the prompt
 	s.keys("echo $((40 + 2))-ready\r")
 	s.expect("42-ready")

@@ -78,11 +78,12 @@ func (t *tracer) wait() (code int, err error) {
 func (t *tracer) follow() syscall.WaitStatus {
 	for {
 		var status syscall.WaitStatus
-		tid, err := syscall.Wait4(-1, &status, unix.WALL, nil)
+		// WNOTHREAD: only those this thread traces, not iptables or whatever another has started.
+		tid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
-			return syscall.WaitStatus(exitFailure << 8) // ECHILD, though process 1 is our child
+			return syscall.WaitStatus(exitFailure << 8) // ECHILD: the container was abandoned
 		case !status.Stopped():
 			delete(t.threads, tid)
 			t.releaseHeld()

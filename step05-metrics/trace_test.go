@@ -137,22 +137,4 @@ func TestStopAndContinueTraced(t *testing.T) {
 	}
 }
 
-func TestShellWithJobControlTraced(t *testing.T) {
-	w := newConnectedWorld(t)
-	p, s := startOnTerminal(w, "run", "--trace")
-	s.expect("# ")
-	s.keys("sleep 1000\r")
-	time.Sleep(300 * time.Millisecond)
-	s.keys(ctrlZ)
-	s.keys("echo $((40 + 4))-back\r")
-	s.expect("44-back")
-	s.keys("fg\r")
-	time.Sleep(300 * time.Millisecond)
-	s.keys(ctrlC)
-	s.keys("echo $((40 + 5))-again\r")
-	s.expect("45-again")
-	s.keys("exit 7\r")
-	if r := p.wait(); r.code != 7 {
-		w.wrong("exit code of the traced shell", 7, r.code, "the tracer took it", walk)
-	}
-}
+func TestShellWithJobControlTraced(t *testing.T) { useShell(newConnectedWorld(t), "run", "--trace") }
