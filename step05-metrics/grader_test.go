@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -62,6 +63,7 @@ func grade(m *testing.M) int {
 		fmt.Println(err)
 		return 1
 	}
+	_ = flag.Set("test.parallel", "4") // containers wait more than they work
 	code := m.Run()
 	for _, group := range abandonedCgroups() {
 		fmt.Printf("left behind: %s: remove it with: go run ./final clean\n", group)
