@@ -28,8 +28,8 @@ test: setup ## everything, natively
 	$(go) test -timeout 15m ./...
 
 test-vm: setup ## the graders on cgroup v2, in a virtual machine, on both architectures
-	$(go) run ./vagrant/microvm -arch amd64 $(addprefix ./,$(steps))
-	$(go) run ./vagrant/microvm -arch arm64 $(addprefix ./,$(steps))
+	$(go) run ./vagrant/microvm -once -arch amd64 $(addprefix ./,$(steps))
+	$(go) run ./vagrant/microvm -once -arch arm64 $(addprefix ./,$(steps))
 
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./...

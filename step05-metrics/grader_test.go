@@ -257,7 +257,7 @@ func (w *world) start(args ...string) *process {
 // startWith starts the program with other streams, environment or credentials.
 func (w *world) startWith(change func(*exec.Cmd), args ...string) *process {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patient)
 	p := &process{Cmd: exec.CommandContext(ctx, graded, args...), w: w, done: make(chan struct{})}
 	p.Dir = w.dir
 	p.Stdout, p.Stderr = &p.out, &p.errors

@@ -28,6 +28,7 @@ type testProgram struct {
 	Dir     string // the package's directory on the host
 	Binary  string // host path
 	Program string // host path, "" if it is not package main
+	Run     string // which tests, as go test -run; "" for all
 }
 
 // build compiles for the guest: the test binaries, the packages' own programs,
@@ -50,6 +51,11 @@ func (o *options) build(ctx context.Context, root, work string) (*programs, erro
 		tested = append(tested, test.Dir)
 		if isMain {
 			mains = append(mains, test.Dir)
+		}
+	}
+	if o.Once {
+		if err := runOnce(made.Tests); err != nil {
+			return nil, err
 		}
 	}
 	bin := filepath.Join(work, "bin") + "/"
@@ -80,7 +86,7 @@ func (o *options) describe(ctx context.Context, root, work, name string) (*testP
 		return nil, false, fmt.Errorf("package %s: want one package, go list gives %q", name, out)
 	}
 	base := filepath.Join(work, "bin", path.Base(fields[2]))
-	test := &testProgram{Name: name, Dir: fields[1], Binary: base + ".test"}
+	test := &testProgram{Name: name, Dir: fields[1], Binary: base + ".test", Run: o.Run}
 	if fields[0] == "main" {
 		test.Program = base
 	}
@@ -123,15 +129,16 @@ func (o *options) manifest(made *programs) wire.Manifest {
 	if made.Final != "" {
 		m.Final = guestBin(made.Final)
 	}
-	if o.Run != "" {
-		m.TestArgs = append(m.TestArgs, "-test.run="+o.Run)
-	}
-	if o.Verbose {
-		m.TestArgs = append(m.TestArgs, "-test.v")
-	}
 	for _, test := range made.Tests {
+		var args []string
+		if test.Run != "" {
+			args = append(args, "-test.run="+test.Run)
+		}
+		if o.Verbose {
+			args = append(args, "-test.v")
+		}
 		m.Tests = append(m.Tests, wire.Test{Name: test.Name, Dir: test.guestDir(),
-			Binary: guestBin(test.Binary), Program: guestBin(test.Program)})
+			Binary: guestBin(test.Binary), Args: args, Program: guestBin(test.Program)})
 	}
 	return m
 }

@@ -41,6 +41,7 @@ type options struct {
 	Release   string        // of the distribution; "" for its default
 	Accel     string        // auto, kvm or tcg
 	Run       string        // as go test -run; "" for all
+	Once      bool          // a test file that several packages have only in the first
 	Timeout   time.Duration // for the tests of one package
 	Parallel  int           // packages at a time
 	Memory    string        // as qemu -m
@@ -77,6 +78,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.Release, "release", "", "`release` whose kernel to boot: bullseye (5.10), bookworm (6.1, the default), trixie (6.12); on Ubuntu its own")
 	flags.StringVar(&o.Accel, "accel", "auto", "auto, kvm or tcg (emulation); auto is kvm where a guest really starts on it")
 	flags.StringVar(&o.Run, "run", "", "run only the tests that match `regexp`")
+	flags.BoolVar(&o.Once, "once", false, "run the tests of a file that several packages have, byte for byte, only in the first of them")
 	flags.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "time for the tests of one package")
 	flags.IntVar(&o.Parallel, "p", runtime.NumCPU(), "run `n` packages at a time, each in a machine of its own")
 	flags.StringVar(&o.Memory, "memory", "1g", "the machine's memory, as for qemu -m")
@@ -116,6 +118,9 @@ func (o *options) check() error {
 	}
 	if o.Parallel < 1 {
 		return fmt.Errorf("-p %d: want at least 1", o.Parallel)
+	}
+	if o.Once && o.Run != "" {
+		return errors.New("-once and -run: want one of them")
 	}
 	if len(o.Packages) == 0 && !o.Shell && !o.Fetch {
 		return errors.New("no package: name the directories, like ./step03-cgroups")

@@ -55,7 +55,7 @@ func (r reporter) tests(manifest *wire.Manifest) error {
 		// A little less than what is left: a test that hangs is to say where,
 		// which it cannot when the machine goes off under it.
 		left := max(time.Until(deadline)-5*time.Second, time.Second).Round(time.Second)
-		c := &command{Args: append([]string{test.Binary, "-test.timeout=" + left.String()}, manifest.TestArgs...), Dir: test.Dir, Env: env}
+		c := &command{Args: append([]string{test.Binary, "-test.timeout=" + left.String()}, test.Args...), Dir: test.Dir, Env: env}
 		if test.Program != "" {
 			c.Env = append(env[:len(env):len(env)], "CONTAINER="+test.Program)
 		}

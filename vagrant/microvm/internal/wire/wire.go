@@ -26,16 +26,16 @@ type Manifest struct {
 	Shell     bool     // a shell on the console instead of the tests
 	Final     string   // path of the final program, "" for none: then no ROOTFS either
 	Tests     []Test
-	TestArgs  []string // given to every test binary
-	Seconds   int      // time for all tests together; what is left becomes -test.timeout
+	Seconds   int // time for all tests together; what is left becomes -test.timeout
 }
 
 // A Test is one test binary with a directory of its own.
 type Test struct {
-	Name    string // as the package was named on the command line, "./step03-cgroups"
-	Dir     string // working directory, testdata is in it
-	Binary  string // the test binary
-	Program string // the package's own program, "" if it is not package main
+	Name    string   // as the package was named on the command line, "./step03-cgroups"
+	Dir     string   // working directory, testdata is in it
+	Binary  string   // the test binary
+	Args    []string // given to it
+	Program string   // the package's own program, "" if it is not package main
 }
 
 // A Record is one thing that init reports. Exactly one field is set, but for
