@@ -120,8 +120,9 @@ func (p *programs) check() error {
 // manifest says the same from the guest's side.
 func (o *options) manifest(made *programs) wire.Manifest {
 	m := wire.Manifest{
-		Console:   machines[o.Arch].Console,
-		Modules:   []string{"virtio_pci", "virtio_console"},
+		Console: machines[o.Arch].Console,
+		// nf_tables now: several programs that ask for it at once find it half loaded.
+		Modules:   []string{"virtio_pci", "virtio_console", "nf_tables"},
 		NoCgroup2: o.NoCgroup2,
 		Shell:     o.Shell,
 		Seconds:   int(o.Timeout.Seconds()),

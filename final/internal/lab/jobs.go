@@ -175,6 +175,7 @@ func (s *shell) waitUntil(limit time.Duration, condition func() bool) {
 //	shell                             child
 //	  │ clone, setpgid ───────────────▶ execve
 //	  │ tcsetpgrp(child's group)        │ reads the terminal too early: SIGTTIN stops it
+//	  │ wait4: stopped by SIGTTIN
 //	  │ kill(-group, SIGCONT) ─────────▶ goes on
 //
 // The child cannot take the terminal itself: tcsetpgrp in the background raises SIGTTOU, and to ignore or block
@@ -202,7 +203,6 @@ func (s *shell) start(j *job, path string, args []string, attr *syscall.ProcAttr
 		j.pgid = pid
 		if !j.background {
 			s.terminal.give(pid)
-			_ = unix.Kill(-pid, unix.SIGCONT) // it may have ended already
 		}
 	}
 	s.changed.Broadcast()
@@ -240,6 +240,12 @@ func (s *shell) await(p *process) int {
 		}
 	}
 	return p.code()
+}
+
+// tooEarly tells whether a stop came of using the terminal before the job had it. It has it now. (To continue
+// every job when it gets the terminal would undo a Ctrl-Z that came in between.)
+func (p *process) tooEarly(sig unix.Signal) bool {
+	return p.job.pgid != 0 && !p.job.background && (sig == unix.SIGTTIN || sig == unix.SIGTTOU)
 }
 
 func (j *job) stop() {
@@ -280,6 +286,8 @@ func (s *shell) reapOne() bool {
 		return true
 	}
 	switch {
+	case status.Stopped() && p.tooEarly(status.StopSignal()):
+		_ = unix.Kill(-p.job.pgid, unix.SIGCONT) // it may have ended already
 	case status.Stopped():
 		p.stopped, p.status = true, status
 	case status.Continued():
