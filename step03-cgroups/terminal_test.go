@@ -89,6 +89,21 @@ func (s *screen) foreground(not int) (group int) {
 	return group
 }
 
+// press presses a key until the shell has the terminal again. A command that has just been forked may not
+// take it yet, and a person would press it again too.
+func (s *screen) press(key string, shell int) {
+	s.w.Helper()
+	for range 20 {
+		s.keys(key)
+		for deadline := time.Now().Add(patient / 20); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			if group, err := unix.IoctlGetInt(int(s.pty.Fd()), unix.TIOCGPGRP); err == nil && group == shell {
+				return
+			}
+		}
+	}
+	s.w.Fatalf("%q does not bring the shell back\nscreen: %q", key, s.String())
+}
+
 const (
 	ctrlC = "\x03"
 	ctrlZ = "\x1a"
@@ -107,18 +122,18 @@ func useShell(w *world, args ...string) {
 
 	s.keys("sleep 1000\r")
 	s.foreground(shell)
-	s.keys(ctrlC)
+	s.press(ctrlC, shell)
 	s.keys("echo $((40 + 3))-still-here\r")
 	s.expect("43-still-here")
 
 	s.keys("sleep 1001\r")
 	s.foreground(shell)
-	s.keys(ctrlZ)
+	s.press(ctrlZ, shell)
 	s.keys("echo $((40 + 4))-back\r")
 	s.expect("44-back")
 	s.keys("fg\r")
 	s.foreground(shell)
-	s.keys(ctrlC)
+	s.press(ctrlC, shell)
 	s.keys("echo $((40 + 5))-again\r")
 	s.expect("45-again")
 
