@@ -1,8 +1,9 @@
 # A thin index: every target is a command or two that you can type yourself.
 
-# Containers need root; `make` does not. Go stays on the PATH that you have.
+# Containers need root; `make` does not. What root builds in your checkout gets no version stamp: git does not
+# answer root about another's repository.
 root := $(if $(filter 0,$(shell id -u)),,sudo env "PATH=$(PATH)")
-go   := $(root) env GOFLAGS=-buildvcs=false go
+go   := $(root) env GOFLAGS=-buildvcs=false "DEBOOTSTRAP=$(DEBOOTSTRAP)" go
 
 # The grader of every step, of which the last one's has all tests of the others.
 steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metrics
