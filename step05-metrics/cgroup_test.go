@@ -270,7 +270,7 @@ func TestNothingIsLeftWhenSetUpFails(t *testing.T) {
 			w.wrong(fmt.Sprintf("%q", args), "code 125 or 137", fmt.Sprint(r.code, r.stderr), "an error was lost", walk)
 		}
 	}
-	if left := abandonedCgroups(); left != nil {
+	if left := abandonedCgroups(); len(left) > 0 {
 		w.wrong("cgroups after failed set-ups", "none", left, "clean-up does not run when set-up fails half-way", walk)
 	}
 }
