@@ -58,6 +58,12 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+func TestNoCgroup2(t *testing.T) {
+	if out, err := boot(t, "bare", "-no-cgroup2"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // A test that fails, and one that hangs: both have to come back as an error
 // with what the test said, and the machine has to end in time.
 func TestFailures(t *testing.T) {
