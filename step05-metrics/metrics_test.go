@@ -113,7 +113,7 @@ func TestPrometheusCanReadIt(t *testing.T) {
 func TestFiguresAreRight(t *testing.T) {
 	w := newConnectedWorld(t)
 	address := randomPort()
-	p := w.start("run", "--metrics", address, "--memory", "96m", "--cpus", "0.4", "--pids-limit", "37",
+	p := w.start("run", "--metrics", address, "--memory", "96m", "--cpus", "0.4", "--pids-limit", "73",
 		"sh", "-c", "eat 40m --hold 60s & burn --for 60s & ping -c 3 -i 0.1 "+hostAddress+"; wait")
 	g := groupsOf(w, p.started())
 	for _, c := range []struct {
@@ -123,7 +123,7 @@ func TestFiguresAreRight(t *testing.T) {
 		{"container_spec_memory_limit_bytes", 96 << 20},
 		{"container_spec_cpu_quota", 40_000},
 		{"container_spec_cpu_period", 100_000},
-		{"container_threads_max", 37},
+		{"container_threads_max", 73},
 	} {
 		if got := value(scrape(w, address), c.name); got != c.want {
 			w.wrong(c.name, c.want, got, "another file, or another unit", walk)
