@@ -28,15 +28,19 @@ import (
 // it, a word in angle brackets, as <pid>, for any characters but spaces, and a run of spaces for any run of
 // spaces, so that columns may move.
 
-func TestTopReadme(t *testing.T)    { testReadme(t, "README.md") }
-func TestStep01Readme(t *testing.T) { testReadme(t, "step01-reexec/README.md") }
-func TestStep02Readme(t *testing.T) { testReadme(t, "step02-rootfs/README.md") }
-func TestStep03Readme(t *testing.T) { testReadme(t, "step03-cgroups/README.md") }
-func TestStep04Readme(t *testing.T) { testReadme(t, "step04-network/README.md") }
-func TestStep05Readme(t *testing.T) { testReadme(t, "step05-metrics/README.md") }
+func TestTopReadme(t *testing.T)    { testReadme(t, "README.md", "rm -rf rootfs") } // it makes its own
+func TestStep01Readme(t *testing.T) { testReadme(t, "step01-reexec/README.md", ":") }
+func TestStep02Readme(t *testing.T) { testReadme(t, "step02-rootfs/README.md", makeImage) }
+func TestStep03Readme(t *testing.T) { testReadme(t, "step03-cgroups/README.md", makeImage) }
+func TestStep04Readme(t *testing.T) { testReadme(t, "step04-network/README.md", makeImage) }
+func TestStep05Readme(t *testing.T) { testReadme(t, "step05-metrics/README.md", makeImage) }
 
-// testReadme runs the blocks of one README in their order, all in one world made for it.
-func testReadme(t *testing.T, file string) {
+// makeImage makes the image anew, whether or not the checkout has one.
+const makeImage = "go run ./final rootfs --force rootfs"
+
+// testReadme runs the blocks of one README in their order, all in one world made for it, once that has been
+// prepared by a command.
+func testReadme(t *testing.T, file, prepare string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +51,9 @@ func testReadme(t *testing.T, file string) {
 		t.Skip("must be root: namespaces and mounts are made")
 	}
 	w := newWorld(t)
+	if out, err := w.shell(prepare); err != nil {
+		t.Fatalf("%s: %v\n%s", prepare, err, out)
+	}
 	for i, b := range blocks {
 		if !b.runs() {
 			continue
@@ -234,9 +241,6 @@ func newWorld(t *testing.T) *world {
 	}
 	if err := errors.Join(makeMounts(root), loopbackUp()); err != nil {
 		t.Fatal(err)
-	}
-	if out, err := w.shell("go run ./final rootfs rootfs"); err != nil {
-		t.Fatalf("go run ./final rootfs rootfs: %v\n%s", err, out)
 	}
 	return w
 }
