@@ -1,0 +1,3 @@
+package executor
+
+const elfMachine = 183 // EM_AARCH64

@@ -1,0 +1,120 @@
+//go:build linux
+
+// Package executor starts the container side of a plan: a process, in new namespaces, that carries out a
+// list of system calls.
+//
+// There are two forms of it, and the list is the same for both, to the byte. The stub is a static program of
+// some fifty instructions that is laid out in a sealed memfd, the list beside it as data: one thread, no
+// allocation, nothing that the container could overwrite. Its instructions are Go assembler, one file per
+// processor. The other form is package boot: this program again, in Go, for people to read, and for machines
+// that cannot run the stub. Step 01's child.go shows the work they do.
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/boot"
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// A Command is a container side to be started. Its process has no environment.
+type Command struct {
+	List       *op.List
+	Name       string     // what ps shows until the list's execve
+	Files      []*os.File // descriptor i of the process is Files[i]; nil leaves it closed
+	Cloneflags uintptr    // CLONE_NEW*: the namespaces it begins in (clone(2))
+	Cgroup     *os.File   // the directory of a v2 cgroup to begin in; nil is the caller's
+	Reexec     bool       // walk the list in Go (package boot), not in the stub
+}
+
+// A Process is a container side that has been started.
+type Process struct {
+	Pid   int
+	Pidfd *os.File // a handle on it, which does not pass to another process as a pid does
+}
+
+// ErrNoStub says that this machine cannot run the stub. Command.Reexec works.
+var ErrNoStub = errors.New("no stub")
+
+// Start starts the process. It must be called from a goroutine that is locked to its thread, if that
+// thread's namespaces are not those of the others.
+func (c *Command) Start() (*Process, error) {
+	image, err := c.List.Encode()
+	if err != nil {
+		return nil, err
+	}
+	path, argv := "/proc/self/exe", []string{boot.Name, strconv.Itoa(len(c.Files)), c.Name}
+	if !c.Reexec {
+		if !hasStub {
+			return nil, fmt.Errorf("%w for this processor", ErrNoStub)
+		}
+		image = program(image)
+	}
+	memory, err := sealed(image, !c.Reexec)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Close()
+	files := make([]uintptr, 0, len(c.Files)+1)
+	for _, file := range c.Files {
+		if file == nil {
+			files = append(files, ^uintptr(0))
+			continue
+		}
+		files = append(files, file.Fd())
+	}
+	if c.Reexec {
+		files = append(files, memory.Fd())
+	} else {
+		path, argv = fmt.Sprintf("/proc/self/fd/%d", memory.Fd()), []string{c.Name}
+	}
+
+	pidfd := -1
+	attributes := &syscall.SysProcAttr{Cloneflags: c.Cloneflags, PidFD: &pidfd}
+	if c.Cgroup != nil {
+		attributes.UseCgroupFD, attributes.CgroupFD = true, int(c.Cgroup.Fd())
+	}
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: []string{}, Files: files, Sys: attributes})
+	if err != nil {
+		return nil, fmt.Errorf("clone %s: %w", c.Name, err)
+	}
+	return &Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}, nil
+}
+
+// sealed returns a file in memory that nobody can change any more (memfd_create(2)): it is mapped by a
+// process that is in the container's hands later.
+func sealed(image []byte, executable bool) (*os.File, error) {
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	if executable {
+		flags |= unix.MFD_EXEC
+	} else {
+		flags |= unix.MFD_NOEXEC_SEAL
+	}
+	fd, err := unix.MemfdCreate("plan", flags)
+	if errors.Is(err, unix.EINVAL) { // both flags came with Linux 6.3; before, all were executable
+		fd, err = unix.MemfdCreate("plan", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		if errors.Is(err, unix.EACCES) {
+			err = fmt.Errorf("%w: sysctl vm.memfd_noexec forbids it", err)
+		}
+		return nil, fmt.Errorf("memfd_create: %w", errors.Join(err, ErrNoStub))
+	}
+	file := os.NewFile(uintptr(fd), "plan")
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	_, err = file.Write(image)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("memfd: %w", err)
+	}
+	return file, nil
+}
