@@ -317,3 +317,17 @@ func TestNarration(t *testing.T) {
 		}
 	}
 }
+
+// As in: run -v ... 2>&1 | head -1
+func TestReaderOfStderrGoesAway(t *testing.T) {
+	w := newWorld(t)
+	read, write, err := os.Pipe()
+	w.must(err)
+	defer write.Close()
+	w.must(read.Close())
+	p := w.startWith(func(cmd *exec.Cmd) { cmd.Stderr = write }, "run", "-v", "sh", "-c", "exit 7")
+	if r := p.wait(); r.code != 7 {
+		w.wrong("exit code when nobody reads stderr", 7, r.code,
+			"SIGPIPE ended the program before it had cleaned up: what it writes matters less", walk)
+	}
+}

@@ -42,6 +42,7 @@ func run(c container) (code int, err error) {
 	}
 	signals := make(chan os.Signal, 16) // listen first: a signal during set-up is kept for the command
 	signal.Notify(signals, forwarded...)
+	surviveSIGPIPE()
 
 	terminal := openTerminal()
 	c.Terminal = terminal.foreground
@@ -85,6 +86,10 @@ func run(c container) (code int, err error) {
 	}()
 	return wait(cmd)
 }
+
+// surviveSIGPIPE makes a write to standard error fail where it would end us, when its reader has gone, as in
+// "2>&1 | head": somebody must be left to clean up. (Go's os/signal; ignored, it would be so in the command too.)
+func surviveSIGPIPE() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
 // socketpair returns the two ends of the wire between parent and child.
 func socketpair() (ours, theirs *os.File, err error) {

@@ -23,6 +23,7 @@ func child() int {
 	// Signals first: to process 1 the kernel delivers only those it has a handler for.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwarded...)
+	surviveSIGPIPE()
 
 	handshake := os.NewFile(3, "handshake")
 	var c container
