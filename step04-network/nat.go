@@ -9,6 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // rule is a packet filter rule, in iptables' words.
@@ -52,7 +55,12 @@ func (r rule) iptables(action string) error {
 	args := append([]string{"-w", "-t", r.table, action, r.chain}, r.match...) // -w: wait for others to finish
 	command := "iptables " + strings.Join(args, " ")
 	say(fmt.Sprintf("execve(%q)", "iptables"), command)
-	out, err := exec.Command("iptables", args...).CombinedOutput()
+	cmd := exec.Command("iptables", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true,         // a Ctrl-C is for the container, not for whoever tidies up after it
+		Pdeathsig: unix.SIGKILL, // what it does after us no clean-up would know of
+	}
+	out, err := cmd.CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%w: install the package iptables (apt-get install iptables)", err)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -325,6 +327,63 @@ func TestRulesAreTaggedAndRemoved(t *testing.T) {
 	<-p.done
 	if left := rules(w); left != nil {
 		w.wrong("rules after the end", "none", left, "each -I needs its -D", walk)
+	}
+}
+
+// slowIptables has a program use an iptables that takes a second for one action. It is under way when called
+// says so.
+func slowIptables(w *world, action string) (use func(*exec.Cmd), called func() bool) {
+	w.Helper()
+	real, err := exec.LookPath("iptables")
+	w.must(err)
+	dir := w.TempDir()
+	script := fmt.Sprintf(`#!/bin/sh
+case "$*" in *" %s "*) : >%s/called; sleep 1 ;; esac
+exec %s "$@"
+`, action, dir, real)
+	w.must(os.WriteFile(dir+"/iptables", []byte(script), 0o755))
+	return func(cmd *exec.Cmd) {
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+			cmd.SysProcAttr.Setpgid = true
+		}, func() bool {
+			_, err := os.Stat(dir + "/called")
+			return err == nil
+		}
+}
+
+// What a killed program has begun must not go on, unseen by whoever cleans up after it.
+func TestKilledWhileItSetsRules(t *testing.T) {
+	w := newConnectedWorld(t)
+	use, called := slowIptables(w, "-I")
+	p := w.startWith(use, "run", "true")
+	if !eventually(func() bool { return called() || errors.Is(unix.Kill(p.Process.Pid, 0), unix.ESRCH) }) || !called() {
+		w.wrong("while a container begins", "iptables -I", "not called", "no rules are set", walk)
+		return
+	}
+	w.must(p.Process.Kill())
+	<-p.done
+	w.clean()
+	time.Sleep(2 * time.Second)
+	if left := rules(w); left != nil {
+		w.wrong("rules after kill -9 and final clean", "none", left,
+			"iptables has outlived the program: Pdeathsig is for it too", walk)
+	}
+}
+
+// An impatient Ctrl-C goes to all processes in the foreground, and comes when the container is gone already.
+func TestInterruptedWhileItRemovesRules(t *testing.T) {
+	w := newConnectedWorld(t)
+	use, called := slowIptables(w, "-D")
+	p := w.startWith(use, "run", "true")
+	if !eventually(func() bool { return called() || errors.Is(unix.Kill(p.Process.Pid, 0), unix.ESRCH) }) || !called() {
+		w.wrong("when a container ends", "iptables -D", "not called", "rules are not removed, or none were set", walk)
+		return
+	}
+	w.must(unix.Kill(-p.Process.Pid, unix.SIGINT))
+	r := p.wait()
+	if left := rules(w); left != nil || r.code != 0 {
+		w.wrong("after Ctrl-C while a container ends", "code 0, no rules", fmt.Sprint(r.code, left, r.stderr),
+			"the signal has ended iptables: give it a process group of its own", walk)
 	}
 }
 
