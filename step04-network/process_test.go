@@ -263,6 +263,17 @@ func TestContainerEndsWithItsParent(t *testing.T) {
 	w.clean()
 }
 
+func TestKilledAtAnyMoment(t *testing.T) {
+	w := newWorld(t)
+	for range 20 {
+		p := w.start("run", "sleep", "1000")
+		time.Sleep(time.Duration(rand.Int64N(int64(patient / 400))))
+		w.must(p.Process.Kill())
+		<-p.done
+	}
+	w.clean() // and that nothing is left then is looked at after every test
+}
+
 // find returns a process by a word of its command line, or 0.
 func find(word string) int {
 	entries, _ := os.ReadDir("/proc")
