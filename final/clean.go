@@ -83,7 +83,8 @@ func (c *cleaner) clean() error {
 func (c *cleaner) deadOf(found []remnant) (dead map[string]bool, unlock func()) {
 	dead = map[string]bool{}
 	var unlocks []func()
-	dirs, err := findStateDirs() // only now: what was found belongs to a runtime that made its directory before
+	dirs, closeAll, err := findStateDirs() // only now: what was found belongs to a runtime that made its directory before
+	defer closeAll()
 	if err != nil {
 		c.failed(err)
 		return nil, func() {}
@@ -227,8 +228,8 @@ func (c *cleaner) removeStateDir() {
 	if err := c.door.Unlink(savedForward + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.failed(err)
 	}
-	// Not empty: somebody else's file, or a container that starts just now.
-	if err := c.door.Rmdir(kernel.StateDir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+	// Not empty: somebody else's file, or a container that starts just now. Gone: another clean was first.
+	if err := c.door.Rmdir(kernel.StateDir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !isGone(err) {
 		c.failed(err)
 	}
 }

@@ -22,21 +22,26 @@ import (
 // a directory here is not dead before it has none anywhere.
 type stateDirs []string
 
-// findStateDirs returns the state directories that can be seen: ours, and those behind /proc/PID/root.
-func findStateDirs() (dirs stateDirs, err error) {
-	type inode struct{ device, number uint64 }
-	seen, spaces := map[inode]bool{}, map[string]bool{}
-	add := func(dir string) {
-		var stat unix.Stat_t
-		if unix.Lstat(dir, &stat) != nil || stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return
-		}
-		if id := (inode{uint64(stat.Dev), stat.Ino}); !seen[id] {
-			seen[id] = true
-			dirs = append(dirs, dir)
+// findStateDirs returns the state directories that can be seen until they are closed: ours, and those behind
+// /proc/PID/root. These it holds open: the process may end at once, and others of its namespace live on.
+func findStateDirs() (dirs stateDirs, closeAll func(), err error) {
+	var files []*os.File
+	closeAll = func() {
+		for _, file := range files {
+			file.Close()
 		}
 	}
-	add(kernel.StateDir)
+	type inode struct{ device, number uint64 }
+	seen, spaces := map[inode]bool{}, map[string]bool{}
+	isNew := func(stat unix.Stat_t) bool {
+		id := inode{uint64(stat.Dev), stat.Ino}
+		defer func() { seen[id] = true }()
+		return !seen[id]
+	}
+	var stat unix.Stat_t
+	if unix.Lstat(kernel.StateDir, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR && isNew(stat) {
+		dirs = append(dirs, kernel.StateDir)
+	}
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	for _, process := range processes {
 		space, err := os.Readlink(process + "/ns/mnt")
@@ -47,14 +52,20 @@ func findStateDirs() (dirs stateDirs, err error) {
 		if _, inside := containerOf(pid); inside {
 			continue // what a container's processes may write proves nothing
 		}
-		spaces[space] = true
-		add(process + "/root" + kernel.StateDir)
+		file, err := os.OpenFile(process+"/root"+kernel.StateDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			continue // there is none; or the process has just ended, and another one may show it
+		}
+		files, spaces[space] = append(files, file), true
+		if unix.Fstat(int(file.Fd()), &stat) == nil && isNew(stat) {
+			dirs = append(dirs, fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+		}
 	}
-	return dirs, err
+	return dirs, closeAll, err
 }
 
-// claim tells whether a container is dead, and then holds the locks on its directories until unlock, so that
-// a second clean at the same time leaves it to this one.
+// claim tells whether a container is dead, and then holds the locks on its directories until unlock. They are
+// shared ones: no runtime can have its own beside them, but another clean can.
 func (dirs stateDirs) claim(id string) (dead bool, unlock func(), err error) {
 	var locks []*os.File
 	unlock = func() {
@@ -101,8 +112,8 @@ func youth(state, id string) time.Duration {
 	return min(newborn-time.Since(info.ModTime()), newborn) // the clock may have been set back
 }
 
-// tryLock tells whether nobody owns a container's directory, and then owns it. A directory that is not
-// there has no owner and no lock.
+// tryLock tells whether no runtime owns a container's directory, and then keeps it so. A directory that is
+// not there has no owner and no lock.
 func tryLock(dir string) (lock *os.File, free bool, err error) {
 	lock, err = openDirectory(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +122,7 @@ func tryLock(dir string) (lock *os.File, free bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if err == nil {
 		return lock, true, nil
 	}

@@ -506,6 +506,67 @@ func TestCleanSparesWhatLivesInOtherMountNamespaces(t *testing.T) {
 	}
 }
 
+// The process that shows another mount namespace may be a short one, as an iptables of a runtime's is.
+func TestCleanKeepsHoldOfOtherMountNamespaces(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	dir := kernel.StateDir + "/" + liveID
+	first := start(t, "runtime "+dir, unix.CLONE_NEWNS)
+	second := exec.Command("nsenter", "--target", strconv.Itoa(first.Process.Pid), "--mount", "flock", dir, "sleep", "60")
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = second.Process.Kill() })
+	isDead := func(dirs stateDirs) bool {
+		dead, unlock, err := dirs.claim(liveID)
+		unlock()
+		if err != nil {
+			t.Error(err)
+		}
+		return dead
+	}
+	for here, theirs := "", ""; here == theirs || theirs == ""; time.Sleep(interval) { // until nsenter is there
+		here, _ = os.Readlink("/proc/self/ns/mnt")
+		theirs, _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", second.Process.Pid))
+	}
+	dirs, closeAll, err := findStateDirs()
+	defer closeAll()
+	if err != nil || isDead(dirs) {
+		t.Fatalf("want it alive in %v: %v", dirs, err)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * interval) // the second has the lock now
+	if isDead(dirs) {
+		t.Errorf("%v: the lock was not seen when the first of two processes in the mount namespace had ended", dirs)
+	}
+}
+
+// Two cleans at a time, in two mount namespaces, each remove what the other does not see.
+func TestCleanBesideAnother(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	dir := kernel.StateDir + "/" + deadID
+	mkdir(t, dir)
+	age(t, dir)
+	other, closeAll, err := findStateDirs()
+	defer closeAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, unlock, err := other.claim(deadID)
+	defer unlock()
+	if !dead || err != nil {
+		t.Fatalf("claim: %v, %v", dead, err)
+	}
+	if out, stderr, code := final(t, "clean"); out != "removed directory "+dir+"\n" || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, stderr %q, stdout %q", code, stderr, out)
+	}
+}
+
 // A container that forgot to make its mounts private has them on the host as well. The lock is below them.
 func TestCleanSeesTheLockBelowALeakedMount(t *testing.T) {
 	if !inWorld(t) {

@@ -138,7 +138,8 @@ func (d *doctor) leftovers() result {
 	if err != nil {
 		return result{note, err.Error(), ""}
 	}
-	dirs, err := findStateDirs()
+	dirs, closeAll, err := findStateDirs()
+	defer closeAll()
 	if err != nil {
 		return result{note, err.Error(), ""}
 	}
