@@ -121,8 +121,9 @@ func (p *programs) check() error {
 func (o *options) manifest(made *programs) wire.Manifest {
 	m := wire.Manifest{
 		Console: machines[o.Arch].Console,
-		// nf_tables now: several programs that ask for it at once find it half loaded.
-		Modules:   []string{"virtio_pci", "virtio_console", "nf_tables"},
+		// What the steps ask for, now: several programs that ask for it at once find it half loaded.
+		Modules: []string{"virtio_pci", "virtio_console",
+			"overlay", "veth", "nf_tables", "nft_compat", "nft_chain_nat", "xt_comment", "xt_MASQUERADE", "xt_conntrack"},
 		NoCgroup2: o.NoCgroup2,
 		Shell:     o.Shell,
 		Seconds:   int(o.Timeout.Seconds()),
