@@ -176,9 +176,14 @@ add_backports() {
 		awk -v release="$VERSION_CODENAME" '$1 == release && $2 == "main" { print $3; exit }')
 	[ -n "$mirror" ] || return 0
 	say "add $suite to the sources of apt, for Go"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"/etc/apt/sources.list.d/$suite.list"
+	local list="/etc/apt/sources.list.d/$suite.list"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$list"
 	updated=
-	update
+	(update) || { # a mirror need not have it, and apt is to go on working
+		rm -f "$list"
+		die "$mirror has no $suite: install Go 1.$oldest_go or newer in /usr/local/go by hand"
+	}
+	updated=yes
 }
 
 # fetch_modules fills the module cache, so that everything after this works
