@@ -1,8 +1,9 @@
 # A thin index: every target is a command or two that you can type yourself.
 
 # Containers need root; `make` does not. What root builds in your checkout gets no version stamp: git does not
-# answer root about another's repository.
-root := $(if $(filter 0,$(shell id -u)),,sudo env "PATH=$(PATH)")
+# answer root about another's repository. sudo forgets the environment, also what it says of the way out.
+way_out := $(foreach name,GOPROXY GOSUMDB GONOSUMDB http_proxy https_proxy no_proxy,$(if $($(name)),"$(name)=$($(name))"))
+root := $(if $(filter 0,$(shell id -u)),,sudo env "PATH=$(PATH)" $(way_out))
 go   := $(root) env GOFLAGS=-buildvcs=false "DEBOOTSTRAP=$(DEBOOTSTRAP)" go
 
 # The grader of every step, of which the last one's has all tests of the others.

@@ -24,6 +24,9 @@ optional=(vagrant)
 # cannot even read the line.
 oldest_go=21
 
+# What the environment says of the way out.
+way_out=GOPROXY,GOSUMDB,GONOSUMDB,http_proxy,https_proxy,no_proxy
+
 say() { echo "provision: $*"; }
 die() {
 	echo "provision: $*" >&2
@@ -203,13 +206,13 @@ workshop_user() {
 	if id "$user" >/dev/null 2>&1; then echo "$user"; else echo root; fi
 }
 
-# as runs a command in the repository as a user.
+# as runs a command in the repository as a user, who gets out the way we do.
 as() {
 	local user=$1
 	shift
 	(
 		cd "$repository"
-		if [ "$user" = root ]; then "$@"; else sudo --user "$user" --set-home -- "$@"; fi
+		if [ "$user" = root ]; then "$@"; else sudo --user "$user" --set-home --preserve-env=$way_out -- "$@"; fi
 	)
 }
 
