@@ -68,6 +68,9 @@ func (a Arg) As(text string) Arg {
 	return a
 }
 
+// String returns the argument as people read it.
+func (a Arg) String() string { return a.text }
+
 type integer interface {
 	~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr
 }

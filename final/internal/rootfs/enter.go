@@ -1,0 +1,71 @@
+//go:build linux
+
+package rootfs
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// Enter makes the tree the root of the mount namespace, and lets go of the host's. The descriptors of
+// [Prepare] are closed. After it no path leads to the host.
+func Enter(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
+	b := newBuilder(l, s, o, root)
+	propagation, err := b.rootPropagation()
+	if err != nil {
+		return err
+	}
+	b.add(because(op.Fchdir(op.Val(root)), "the new root, as the working directory"))
+	if o.NoPivot {
+		b.moveRoot()
+	} else {
+		b.pivotRoot()
+	}
+	b.add(
+		because(op.Chdir("/"), "the root, by the only path that is left"),
+		typed(op.Mount(op.Null(), op.Str("/"), "", propagation, ""), propagationWhy(propagation),
+			"mount", "--make-"+propagationName(propagation), "/"),
+		op.Close(op.Val(root)),
+	)
+	spare := op.Close(op.Int(b.Spare))
+	spare.Accept = []unix.Errno{unix.EBADF}
+	b.add(because(spare, "the number that paths named"))
+	return nil
+}
+
+// pivotRoot exchanges the roots. With "." for both paths the old one ends up stacked on the new one, where it
+// is taken away; no directory is needed to put it in (pivot_root(2)).
+func (b *builder) pivotRoot() {
+	pivot := op.Op{Name: "pivot_root", Nr: unix.SYS_PIVOT_ROOT, Args: []op.Arg{op.Str("."), op.Str(".")}}
+	b.add(
+		typed(pivot, "the container's root for the host's", "pivot_root", ".", "."),
+		typed(unmount("."), "and the host's is gone", "umount", "-l", "."),
+	)
+}
+
+// moveRoot is for a root that is an initramfs, of which pivot_root(2) says EINVAL. The host's tree stays
+// mounted, under the container's: what keeps it from sight is the lack of a way there.
+//
+// Before, /proc and /sys go: as long as they are mounted whole anywhere in the namespace, the kernel lets a
+// user namespace mount new ones, without the masks.
+func (b *builder) moveRoot() {
+	for _, path := range []string{"/proc", "/sys"} {
+		o := typed(unmount(path), "no procfs or sysfs without masks may stay", "umount", "-l", path)
+		o.Accept = []unix.Errno{unix.EINVAL, unix.EPERM, unix.ENOENT} // no mount, a locked one, no directory
+		b.add(o)
+	}
+	chroot := op.Op{Name: "chroot", Nr: unix.SYS_CHROOT, Args: []op.Arg{op.Str(".")}}
+	b.add(
+		typed(op.Mount(op.Str("."), op.Str("/"), "", unix.MS_MOVE, ""),
+			"unsafe, asked for by --no-pivot: the host's root stays mounted below", "mount", "--move", ".", "/"),
+		typed(chroot, "the moved mount is not the root of this process yet", "chroot", "."),
+	)
+}
+
+func unmount(path string) op.Op {
+	return op.Op{Name: "umount2", Nr: unix.SYS_UMOUNT2, Args: []op.Arg{
+		op.Str(path), op.Int(unix.MNT_DETACH).As("MNT_DETACH"),
+	}}
+}

@@ -1,0 +1,106 @@
+//go:build linux
+
+package rootfs
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// Protect makes read-only what had to stay writable until now, and takes masked and read-only paths out of
+// the container's reach. root is the descriptor from [Prepare].
+//
+// It comes before [Enter]: afterwards /proc/self/fd would be a path in a procfs that is the container's, and
+// /dev/null a file that may be anything (CVE-2025-31133). Here both are still the host's, and the paths of
+// the container are opened below its root by openat2, which is as good from outside.
+func Protect(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
+	b := newBuilder(l, s, o, root)
+	for i, m := range s.Mounts {
+		if o := b.options(i); o.set&unix.MS_RDONLY != 0 && o.bind == 0 && !o.remount && readOnlyLate(m) {
+			b.readOnlyMount(b.site(i).Target, o.set)
+		}
+	}
+	if s.Linux != nil {
+		for _, path := range s.Linux.ReadonlyPaths {
+			b.readOnlyPath(path)
+		}
+		for _, path := range s.Linux.MaskedPaths {
+			b.mask(path)
+		}
+	}
+	if s.Root != nil && s.Root.Readonly {
+		o := options{set: unix.MS_RDONLY}
+		b.tune(op.Val(root), o, b.RootFlags, b.Root)
+	}
+	b.land()
+	return nil
+}
+
+// readOnlyMount makes what is mounted at a target read-only.
+func (b *builder) readOnlyMount(target string, flags uintptr) {
+	top := b.reopen(target)
+	b.tune(op.Val(top), options{set: unix.MS_RDONLY}, flags, b.host(target))
+	b.close(top)
+}
+
+// find opens a path that may not exist, and then goes on at the label.
+func (b *builder) find(path, label string) *op.Var {
+	found := op.NewVar("found")
+	o := op.Openat2(op.Val(b.root), below(path), unix.O_PATH, inRoot, found)
+	o.Accept, o.Accepted = []unix.Errno{unix.ENOENT, unix.ENOTDIR}, label
+	b.add(because(o, "unless this kernel or this image has none"))
+	return found
+}
+
+// readOnlyPath mounts a path on itself: only a mount can be read-only.
+func (b *builder) readOnlyPath(path string) {
+	label, place := b.after("read-only path"), b.host(below(path))
+	found, tree := b.find(path, label), op.NewVar("tree")
+	b.add(typed(openTree(op.Val(found), "", unix.AT_RECURSIVE, tree), "only a mount can be read-only: the path on itself",
+		"mount", "--rbind", place, place))
+	change, flags := options{set: unix.MS_RDONLY}, b.flagsAt(below(path))
+	if b.MountSetattr {
+		b.tune(op.Val(tree), change, flags, place)
+	}
+	b.add(moveMount(op.Val(tree), op.Val(found), ""))
+	if !b.MountSetattr {
+		b.tune(op.Val(tree), change, flags, place)
+	}
+	b.add(op.Close(op.Val(tree)), op.Close(op.Val(found)))
+	b.here(label)
+}
+
+// mask covers a path: a file by the host's /dev/null, a directory by an empty one that cannot be written.
+func (b *builder) mask(path string) {
+	label, place := b.after("masked path"), b.host(below(path))
+	found := b.find(path, label)
+	target := b.at(op.Val(found))
+	file := typed(op.Mount(op.Str("/dev/null"), target, "", unix.MS_BIND, ""), "nothing to read in it",
+		"mount", "--bind", "/dev/null", place)
+	file.Zero = fmt.Sprintf("masked %d", len(b.list.Ops))
+	file.Accept = []unix.Errno{unix.ENOTDIR}
+	directory := typed(op.Mount(op.Str("tmpfs"), target, "tmpfs", unix.MS_RDONLY, strings.Join(b.context("tmpfs", emptyTmpfs), ",")),
+		"it is a directory: an empty one, read-only", "mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place)
+	b.add(file, directory)
+	b.here(file.Zero)
+	b.add(op.Close(op.Val(found)))
+	b.here(label)
+}
+
+var emptyTmpfs = []string{"nr_blocks=1", "nr_inodes=1"}
+
+// flagsAt are the flags of the mount that a target is on, as far as they are known: those of the last mount of
+// the spec at the target or above it.
+func (b *builder) flagsAt(target string) uintptr {
+	for i := len(b.spec.Mounts) - 1; i >= 0; i-- {
+		if at := b.site(i).Target; target == at || strings.HasPrefix(target, at+"/") {
+			return b.options(i).set | b.site(i).Flags
+		}
+	}
+	return b.RootFlags
+}

@@ -1,0 +1,204 @@
+//go:build linux
+
+// Package rootfs adds a container's file system tree to the plan: mounts in the order of the spec, device
+// nodes, masked and read-only paths, propagation, and pivot_root.
+//
+// The image is not to be trusted, and neither is who shares a volume with the container: a symbolic link may
+// be anywhere, and may be put there between a look and a mount. So no path of the container is ever given to
+// mount(2). Each is opened first with openat2(2), which takes the container's root for the root of the path,
+// and what is mounted then is mounted on that descriptor.
+//
+// [Prepare], [Protect] and [Enter] are pure functions of the spec and of [Options]; [Survey] and the
+// functions that return files are for the parent, which looks and prepares. It may import the packages of
+// the executors, whose calls it lists, and kernel. Step 02 shows the idea (rootfs.go).
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// Options is what the tree depends on beside the spec.
+type Options struct {
+	Root   string // the root file system: an absolute path on the host, without symbolic links
+	Bundle string // where relative sources of bind mounts begin; an absolute path
+
+	UserNamespace bool // the container has a user namespace, new or joined: device nodes are bound, not made
+	NetNamespace  bool // it has a network namespace: without, a user namespace may not mount sysfs
+	NoPivot       bool // move the root and chroot, where it is an initramfs, which cannot be pivoted
+	MountSetattr  bool // mount_setattr(2) works, since Linux 5.12
+	Kcore         bool // the kernel has /proc/kcore
+
+	Cgroup Cgroup // how a mount of type cgroup is made
+
+	// Sites are what Survey found for the mounts of the spec, by their index. Without it, each component of
+	// a destination is made if it is missing, and sources are directories.
+	Sites     []Site
+	RootFlags uintptr // MS_ flags of the mount that Root is on, for kernels without mount_setattr
+
+	// Sources are descriptors of mounts that the parent has prepared, by the index of the mount in the spec:
+	// where the container's root cannot reach the source, and what [IDMapped] and [CopyUp] return.
+	Sources map[int]int
+
+	// Spare is the number of a descriptor that paths name as /proc/self/fd/Spare. Whatever has the number is
+	// closed; no descriptor opened later may get it, so it is one that is taken already or a high one. 0 is 200.
+	Spare int
+}
+
+// Site is what the parent found out about a mount of the spec. All of it may be wrong by the time of the
+// mount, which then fails, or lands elsewhere within the root.
+type Site struct {
+	Target string  // the destination below the root, its symbolic links resolved; empty is the destination
+	Exists int     // how many of its leading components exist
+	Mode   uint32  // permissions of the directory that is there, if all do
+	File   bool    // the source of a bind mount is not a directory
+	Flags  uintptr // MS_ flags of the mount that the source of a bind mount is on
+	Proc   bool    // that mount is a procfs
+}
+
+// A builder adds the ops of one part of the tree.
+type builder struct {
+	list   *op.List
+	spec   *specs.Spec
+	root   *op.Var
+	copies map[int]op.Arg // sources of bind mounts that are open already, by the index of the mount
+	label  string         // of the op that is added next
+	Options
+}
+
+func newBuilder(l *op.List, s *specs.Spec, o Options, root *op.Var) *builder {
+	if o.Spare == 0 {
+		o.Spare = 200
+	}
+	b := &builder{list: l, spec: s, root: root, copies: map[int]op.Arg{}, Options: o}
+	for i, number := range o.Sources {
+		b.copies[i] = op.Int(number)
+	}
+	return b
+}
+
+func (b *builder) add(ops ...op.Op) {
+	if b.label != "" {
+		ops[0].Label, b.label = b.label, ""
+	}
+	b.list.Add(ops...)
+}
+
+// after returns the label of an op that is still to come: the one added after the next call of here.
+func (b *builder) after(what string) string { return fmt.Sprintf("after %s %d", what, len(b.list.Ops)) }
+
+// here makes the next op the one with the label.
+func (b *builder) here(label string) { b.label = label }
+
+// land ends a part: jumps to what comes next need an op of this part to go to.
+func (b *builder) land() {
+	if b.label != "" {
+		b.add(op.Op{Nr: op.Let, Args: []op.Arg{op.Int(0).As("-")}, Why: "where the jumps from above go on"})
+	}
+}
+
+// Prepare builds the tree at o.Root, in a new mount namespace that still shows the host's files. It ends
+// with the tree complete but open: hooks of the host may still change it. The result is a descriptor of its
+// root. The umask is 0022 afterwards.
+func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
+	if !newNamespace(s, specs.MountNamespace) {
+		return nil, errors.New("linux.namespaces: no new mount namespace: the container's mounts would be the host's")
+	}
+	b := newBuilder(l, s, o, op.NewVar("root"))
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	b.add(because(umask(0), "the modes below are meant as they stand"))
+	b.openShared()
+	b.bindRoot()
+	for i := range s.Mounts {
+		if err := b.mount(i); err != nil {
+			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
+		}
+	}
+	if err := b.devices(); err != nil {
+		return nil, err
+	}
+	b.add(umask(0o022))
+	return b.root, nil
+}
+
+// bindRoot makes the root a mount point, as pivot_root wants it, of which the host sees nothing.
+func (b *builder) bindRoot() {
+	slave := op.Mount(op.Null(), op.Str("/"), "", unix.MS_REC|unix.MS_SLAVE, "")
+	slave.Shell, slave.Why = "mount --make-rslave /", "no mount made here reaches the host"
+	tree := openTree(op.AtFdcwd(), b.Root, unix.AT_RECURSIVE, b.root)
+	tree.Shell, tree.Why = op.Shell("mount", "--rbind", b.Root, b.Root), "pivot_root wants a mount point"
+	move := moveMount(op.Val(b.root), op.AtFdcwd(), b.Root)
+	move.Args[4] = op.Int(unix.MOVE_MOUNT_F_EMPTY_PATH).As("MOVE_MOUNT_F_EMPTY_PATH")
+	b.add(slave, tree, because(move, "and from here on the descriptor is the container's root"))
+}
+
+// openShared copies the sources of bind mounts while they are still peers of the host's mounts, if the spec
+// wants mounts in the container to show up on the host (rootfsPropagation shared, as Kubernetes asks for a
+// volume with Bidirectional propagation). The copies stay peers, the rest of the namespace does not.
+func (b *builder) openShared() {
+	if flags, _ := b.rootPropagation(); flags&unix.MS_SHARED == 0 {
+		return
+	}
+	for i, m := range b.spec.Mounts {
+		_, prepared := b.copies[i]
+		if o := b.options(i); o.bind != 0 && !o.remount && !prepared {
+			tree := op.NewVar("tree")
+			b.add(because(openTree(op.AtFdcwd(), b.source(i), treeFlags(o.bind), tree),
+				"for "+m.Destination+": as a peer of the host's mount"))
+			b.copies[i] = op.Val(tree)
+		}
+	}
+}
+
+// rootPropagation is the propagation that the container's root gets in the end. Unless the spec says so,
+// mounts of the host do not show up there.
+func (b *builder) rootPropagation() (uintptr, error) {
+	name := ""
+	if b.spec.Linux != nil {
+		name = b.spec.Linux.RootfsPropagation
+	}
+	if name == "" {
+		return unix.MS_PRIVATE, nil
+	}
+	p, ok := findOption(propagations, name)
+	if !ok {
+		return 0, fmt.Errorf("linux.rootfsPropagation: %q: want one of shared, slave, private, unbindable, or with an r before", name)
+	}
+	return p.set, nil
+}
+
+// newNamespace tells whether the spec wants a new namespace of a type.
+func newNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	return hasNamespace(s, func(n specs.LinuxNamespace) bool { return n.Type == kind && n.Path == "" })
+}
+
+func hasNamespace(s *specs.Spec, is func(specs.LinuxNamespace) bool) bool {
+	if s.Linux == nil {
+		return false
+	}
+	for _, n := range s.Linux.Namespaces {
+		if is(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// because gives an op its reason.
+func because(o op.Op, why string) op.Op {
+	o.Why = why
+	return o
+}
+
+// typed gives an op its reason and what a person would type.
+func typed(o op.Op, why string, words ...string) op.Op {
+	o.Why, o.Shell = why, op.Shell(words...)
+	return o
+}
