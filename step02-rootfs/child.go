@@ -29,7 +29,7 @@ func child() int {
 	var c container
 	text, err := io.ReadAll(handshake)
 	if err := errors.Join(err, json.Unmarshal(text, &c)); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: child is the inside of run, not a command: %v\n", program, err)
+		fmt.Fprintf(os.Stderr, "%s: child is the inside of run, not a command\n", program)
 		return exitFailure // or the parent is gone
 	}
 	verbose, side = c.Verbose, "child"
