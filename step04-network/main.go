@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 )
@@ -84,8 +85,8 @@ func parse(args []string) (container, error) {
 	case err != nil:
 		return c, fmt.Errorf("%w (see %s run -h)", err, program)
 	}
-	if n := len(c.Hostname); n < 1 || n > 64 { // HOST_NAME_MAX
-		return c, fmt.Errorf("--hostname %q: want 1 to 64 bytes", c.Hostname)
+	if !regexp.MustCompile(`^[[:alnum:].-]{1,64}$`).MatchString(c.Hostname) { // HOST_NAME_MAX
+		return c, fmt.Errorf("--hostname %q: want 1 to 64 letters, digits, dots and hyphens", c.Hostname)
 	}
 	if err := checkRootfs(&c.Rootfs); err != nil {
 		return c, err

@@ -128,6 +128,7 @@ func TestErrorsNameTheThing(t *testing.T) {
 		{[]string{"run", "no-such-command"}, `"no-such-command"`},
 		{[]string{"run", "--no-such-flag"}, "no-such-flag"},
 		{[]string{"run", "--hostname", strings.Repeat("x", 65), "true"}, "hostname"},
+		{[]string{"run", "--hostname", "a\n1.2.3.4 b", "true"}, "hostname"}, // it goes into /etc/hosts in step 04
 		{[]string{"walk"}, `"walk"`},
 	} {
 		r := w.run(c.args...)

@@ -76,7 +76,7 @@ func randomPort() string { return "127.0.0.1:" + strconv.Itoa(20_000+rand.IntN(1
 
 func TestPrometheusCanReadIt(t *testing.T) {
 	w := newConnectedWorld(t)
-	address, name := randomPort(), `quoted "name"`
+	address, name := randomPort(), randomName()
 	w.start("run", "--hostname", name, "--metrics", address, "sleep", "1000").started()
 	families := scrape(w, address)
 	for name, kind := range map[string]dto.MetricType{
