@@ -109,18 +109,18 @@ type report struct {
 // hand gives the container to the child and returns when the command runs, or the child's report if it
 // cannot. Until it has this, the child waits; so all the parent prepares is ready before the command is.
 func hand(c container, handshake *os.File) (code int, err error) {
-	err = json.NewEncoder(handshake).Encode(c)
-	if err := errors.Join(err, unix.Shutdown(int(handshake.Fd()), unix.SHUT_WR)); err != nil {
-		return exitFailure, fmt.Errorf("hand the container to the child: %w", err)
-	}
 	var r report
-	switch err := json.NewDecoder(handshake).Decode(&r); {
-	case errors.Is(err, io.EOF):
-		return 0, nil
-	case err != nil:
-		return exitFailure, fmt.Errorf("the child's report: %w", err)
+	err = errors.Join(json.NewEncoder(handshake).Encode(c), unix.Shutdown(int(handshake.Fd()), unix.SHUT_WR))
+	if err == nil {
+		err = json.NewDecoder(handshake).Decode(&r)
 	}
-	return r.Code, errors.New(r.Error)
+	switch {
+	case err == nil:
+		return r.Code, errors.New(r.Error)
+	case errors.Is(err, io.EOF), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+		return 0, nil // the command runs, or the child was killed: wait tells which
+	}
+	return exitFailure, fmt.Errorf("the child's handshake: %w", err)
 }
 
 // abandon ends a child whose container cannot be completed, and returns the reason.
