@@ -81,6 +81,9 @@ func prepare(dir string) error {
 			return err
 		}
 	}
+	if _, err := exec.LookPath(graded); err != nil {
+		return fmt.Errorf("CONTAINER, wanted as a full path: %w", err)
+	}
 	if final == "" {
 		final = filepath.Join(dir, "final")
 		if err := command("go", "build", "-o", final, "../final"); err != nil {
@@ -231,6 +234,10 @@ func (w *world) wrong(what string, want, got any, cause, section string) {
 type result struct {
 	code           int
 	stdout, stderr string
+}
+
+func (r result) String() string {
+	return strings.TrimSpace(fmt.Sprintf("code %d\n%s%s", r.code, r.stdout, r.stderr))
 }
 
 // process is a run of the program that goes on.

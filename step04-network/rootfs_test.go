@@ -203,7 +203,7 @@ func TestMissingRootfs(t *testing.T) {
 		{"/etc/passwd", "/etc/passwd: not a directory"},
 	} {
 		if r := w.run("run", "--rootfs", c.dir, "true"); r.code != 125 || !strings.Contains(r.stderr, c.want) {
-			w.wrong("--rootfs "+c.dir, "code 125, and: "+c.want, fmt.Sprint(r.code, r.stderr), "the error does not tell the remedy", "If it fails")
+			w.wrong("--rootfs "+c.dir, "code 125, and: "+c.want, r, "the error does not tell the remedy", "If it fails")
 		}
 	}
 }
@@ -219,7 +219,7 @@ func TestCommandIsLookedUpInside(t *testing.T) {
 	r := w.run("run", name)
 	w.must(unix.Unmount(dir, unix.MNT_DETACH))
 	if r.code != 127 {
-		w.wrong("a command of the host only", "code 127", fmt.Sprint(r.code, r.stdout), "exec.LookPath was called before the root changed", walk)
+		w.wrong("a command of the host only", "code 127", r, "exec.LookPath was called before the root changed", walk)
 	}
 }
 
@@ -229,11 +229,11 @@ func TestMissingInterpreter(t *testing.T) {
 	w.must(os.WriteFile(filepath.Join(dir, "script"), []byte("#!/no/such/shell\n"), 0o755))
 	w.must(os.WriteFile(filepath.Join(dir, "garbage"), []byte("no program\n"), 0o755))
 	if r := w.run("run", "--rootfs", dir, "/script"); r.code != 127 || !strings.Contains(r.stderr, "interpreter") {
-		w.wrong("a script without its shell", "code 127, and a word on the interpreter", fmt.Sprint(r.code, r.stderr),
+		w.wrong("a script without its shell", "code 127, and a word on the interpreter", r,
 			"ENOENT for a file that is there", "If it fails")
 	}
 	if r := w.run("run", "--rootfs", dir, "/garbage"); r.code != 126 {
-		w.wrong("a file that is no program", "code 126", fmt.Sprint(r.code, r.stderr), "ENOEXEC", "If it fails")
+		w.wrong("a file that is no program", "code 126", r, "ENOEXEC", "If it fails")
 	}
 }
 

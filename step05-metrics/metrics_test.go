@@ -223,7 +223,7 @@ func TestAddressInUse(t *testing.T) {
 	defer listener.Close()
 	for _, bad := range []string{address, "nonsense", "127.0.0.1:99999"} {
 		if r := w.run("run", "--metrics", bad, "true"); r.code != 125 || !strings.Contains(r.stderr, bad) {
-			w.wrong("--metrics "+bad, "code 125, and the address", fmt.Sprint(r.code, r.stderr), "the error is lost in another goroutine", walk)
+			w.wrong("--metrics "+bad, "code 125, and the address", r, "the error is lost in another goroutine", walk)
 		}
 	}
 }

@@ -270,7 +270,7 @@ func TestManyStartAtOnce(t *testing.T) {
 	}
 	for _, p := range all {
 		if r := p.wait(); r.code != 143 {
-			w.wrong("exit code of one among many", 143, fmt.Sprint(r.code, r.stderr), "they are in each other's way", walk)
+			w.wrong("exit code of one among many", 143, r, "they are in each other's way", walk)
 		}
 	}
 }
@@ -382,7 +382,7 @@ func TestInterruptedWhileItRemovesRules(t *testing.T) {
 	w.must(unix.Kill(-p.Process.Pid, unix.SIGINT))
 	r := p.wait()
 	if left := rules(w); left != nil || r.code != 0 {
-		w.wrong("after Ctrl-C while a container ends", "code 0, no rules", fmt.Sprint(r.code, left, r.stderr),
+		w.wrong("after Ctrl-C while a container ends", "code 0, no rules", fmt.Sprintf("%v, rules: %v", r, left),
 			"the signal has ended iptables: give it a process group of its own", walk)
 	}
 }
@@ -427,7 +427,7 @@ func TestWithoutIptables(t *testing.T) {
 	w := newConnectedWorld(t)
 	p := w.startWith(func(cmd *exec.Cmd) { cmd.Env = []string{"PATH=" + w.TempDir()} }, "run", "true")
 	if r := p.wait(); r.code != 125 || !strings.Contains(r.stderr, "iptables") || !strings.Contains(r.stderr, "install") {
-		w.wrong("on a host without iptables", "code 125, and the package's name", fmt.Sprint(r.code, r.stderr),
+		w.wrong("on a host without iptables", "code 125, and the package's name", r,
 			"the error does not tell the remedy", "If it fails")
 	}
 	if ipForward(w) != "0" {

@@ -114,7 +114,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "--no-such-flag"}, 125, "the program's own errors are 125"},
 	} {
 		if r := w.run(c.args...); r.code != c.want {
-			w.wrong(fmt.Sprintf("exit code of %q", c.args), c.want, fmt.Sprintf("%d\n%s", r.code, r.stderr), c.cause, walk)
+			w.wrong(fmt.Sprintf("exit code of %q", c.args), c.want, r, c.cause, walk)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func TestTracedAsUntraced(t *testing.T) {
 		{137, []string{"--memory", "48m", "sh", "-c", "eat 200m; kill -9 $$"}},
 	} {
 		if r := w.run(append([]string{"run", "--trace"}, c.args...)...); r.code != c.want {
-			w.wrong(fmt.Sprintf("exit code of %q, traced", c.args), c.want, fmt.Sprint(r.code, r.stderr), "a signal, or the end, was lost in the tracer", walk)
+			w.wrong(fmt.Sprintf("exit code of %q, traced", c.args), c.want, r, "a signal, or the end, was lost in the tracer", walk)
 		}
 	}
 }
