@@ -159,11 +159,21 @@ func TestMemoryHogIsHeld(t *testing.T) {
 		}
 	}
 	if r := p.wait(); r.code != 137 || !strings.Contains(strings.ToLower(r.stderr), "out of memory") {
-		w.wrong("eat 200m with 48m", `code 137, and: "out of memory"`, fmt.Sprint(r.code, " ", r.stdout, r.stderr),
+		w.wrong("eat 200m with 48m", `code 137, and: "out of memory"`, r,
 			"no limit, or swap; or the program does not look at the oom_kill count", walk)
 	}
 	if highest > limit+1<<20 { // each processor takes pages in batches
 		w.wrong("memory in use", "at most 48m", highest, "the limit is on another group", walk)
+	}
+}
+
+func TestTooLittleForProcess1(t *testing.T) {
+	w := newWorld(t)
+	for range 5 { // at one moment or another of the handshake
+		if r := w.run("run", "--memory", "512k", "true"); r.code != 137 || !strings.Contains(strings.ToLower(r.stderr), "out of memory") {
+			w.wrong("--memory 512k", `code 137, and: "out of memory"`, r,
+				"the child's death at the handshake was taken for the reason", walk)
+		}
 	}
 }
 
@@ -267,7 +277,7 @@ func TestNothingIsLeftWhenSetUpFails(t *testing.T) {
 		{"run", "--rootfs", dir, "true"},
 	} {
 		if r := w.run(args...); r.code != 125 && r.code != 137 {
-			w.wrong(fmt.Sprintf("%q", args), "code 125 or 137", fmt.Sprint(r.code, r.stderr), "an error was lost", walk)
+			w.wrong(fmt.Sprintf("%q", args), "code 125 or 137", r, "an error was lost", walk)
 		}
 	}
 	if left := abandonedCgroups(); len(left) > 0 {
@@ -284,7 +294,7 @@ func TestBadLimits(t *testing.T) {
 	} {
 		r := w.run("run", c.flag, c.value, "true")
 		if r.code != 125 || !strings.Contains(r.stderr, strings.TrimLeft(c.flag, "-")) || !strings.Contains(r.stderr, c.value) {
-			w.wrong(fmt.Sprintf("%s %q", c.flag, c.value), "code 125 and an error that names both", fmt.Sprint(r.code, r.stderr),
+			w.wrong(fmt.Sprintf("%s %q", c.flag, c.value), "code 125 and an error that names both", r,
 				"the value is not checked", walk)
 		}
 	}
