@@ -200,7 +200,8 @@ func TestMissingRootfs(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct{ dir, want string }{
 		{"/nowhere/" + randomName(), "go run ./final rootfs /nowhere/"},
-		{"/etc/passwd", "/etc/passwd: not a directory"},
+		{"/etc/passwd", `"/etc/passwd": not a directory`},
+		{"", `"": not a directory`},
 	} {
 		if r := w.run("run", "--rootfs", c.dir, "true"); r.code != 125 || !strings.Contains(r.stderr, c.want) {
 			w.wrong("--rootfs "+c.dir, "code 125, and: "+c.want, r, "the error does not tell the remedy", "If it fails")

@@ -26,8 +26,8 @@ func newID() string {
 // checkRootfs makes the image's path absolute and sees that there is a directory.
 func checkRootfs(path *string) error {
 	info, err := os.Stat(*path)
-	if err == nil && !info.IsDir() {
-		return fmt.Errorf("--rootfs %s: not a directory", *path)
+	if *path == "" || err == nil && !info.IsDir() {
+		return fmt.Errorf("--rootfs %q: not a directory", *path)
 	}
 	if err != nil {
 		return fmt.Errorf("--rootfs: %w\nmake one: go run ./final rootfs %s", err, *path)
