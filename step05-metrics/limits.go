@@ -40,7 +40,7 @@ func (b *byteSize) Set(text string) error {
 	}
 	n, err := strconv.ParseUint(number, 10, 64)
 	if err != nil || n > math.MaxInt64/unit {
-		return errors.New("want bytes, or a number with k, m, g or t")
+		return errors.New("want bytes, or a number with k, m, g or t, below 8388608t")
 	}
 	page := uint64(os.Getpagesize())
 	if *b = byteSize(n * unit / page * page); *b == 0 && n > 0 {
@@ -53,7 +53,7 @@ func (b *byteSize) Set(text string) error {
 func (c *cpus) Set(text string) error {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(n == 0 || n >= 0.01 && n <= 10000) {
-		return errors.New("want a number of processors, at least 0.01")
+		return errors.New("want a number of processors, 0.01 to 10000")
 	}
 	*c = cpus(n)
 	return nil
@@ -65,7 +65,7 @@ const leastPIDs = 16
 func (p *pids) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 22) // the kernel's PID_MAX_LIMIT is 2^22
 	if err != nil {
-		return errors.New("want a number of processes")
+		return errors.New("want a number of processes, at most 4194303")
 	}
 	if n > 0 && n < leastPIDs {
 		return fmt.Errorf("want at least %d: process 1 is a Go program, with threads of its own", leastPIDs)
