@@ -53,9 +53,9 @@ func (n *network) untranslate() error {
 // iptables inserts (-I) or deletes (-D) the rule.
 func (r rule) iptables(action string) error {
 	args := append([]string{"-w", "-t", r.table, action, r.chain}, r.match...) // -w: wait for others to finish
-	command := "iptables " + strings.Join(args, " ")
-	say(fmt.Sprintf("execve(%q)", "iptables"), command)
 	cmd := exec.Command("iptables", args...)
+	command := strings.Join(cmd.Args, " ")
+	say(fmt.Sprintf("execve(%q, %q)", cmd.Path, cmd.Args), command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid:   true,         // a Ctrl-C is for the container, not for whoever tidies up after it
 		Pdeathsig: unix.SIGKILL, // what it does after us no clean-up would know of
