@@ -170,7 +170,7 @@ func writeFile(file, value string) error {
 }
 
 // explain says why the container ended, if it was for the memory it wanted.
-func (g *cgroup) explain(code int) error {
+func (g *cgroup) explain() error {
 	file, dir := "memory.events", g.dir.Name()
 	if v1, ok := g.v1["memory"]; ok {
 		file, dir = "memory.oom_control", v1

@@ -55,6 +55,7 @@ func run(c container) (code int, err error) {
 		return exitFailure, err
 	}
 	defer cleanUp(&code, &err, group.remove)
+	defer func() { err = errors.Join(err, group.explain()) }()
 
 	terminal := openTerminal()
 	c.Terminal = terminal.foreground
@@ -101,8 +102,7 @@ func run(c container) (code int, err error) {
 			_ = cmd.Process.Signal(s) // fails only when the container has just ended
 		}
 	}()
-	code, err = wait(cmd)
-	return code, errors.Join(err, group.explain(code))
+	return wait(cmd)
 }
 
 // surviveSIGPIPE makes a write to standard error fail where it would end us, when its reader has gone, as in

@@ -55,6 +55,7 @@ func run(c container) (code int, err error) {
 		return exitFailure, err
 	}
 	defer cleanUp(&code, &err, group.remove)
+	defer func() { err = errors.Join(err, group.explain()) }()
 
 	if c.Metrics != "" {
 		exporter, err := export(c, group)
@@ -123,8 +124,7 @@ func run(c container) (code int, err error) {
 			_ = cmd.Process.Signal(s) // fails only when the container has just ended
 		}
 	}()
-	code, err = ended()
-	return code, errors.Join(err, group.explain(code))
+	return ended()
 }
 
 // surviveSIGPIPE makes a write to standard error fail where it would end us, when its reader has gone, as in
