@@ -35,8 +35,9 @@ func TestStep03Readme(t *testing.T) { testReadme(t, "step03-cgroups/README.md", 
 func TestStep04Readme(t *testing.T) { testReadme(t, "step04-network/README.md", makeImage) }
 func TestStep05Readme(t *testing.T) { testReadme(t, "step05-metrics/README.md", makeImage) }
 
-// makeImage makes the image anew, whether or not the checkout has one.
-const makeImage = "go run ./final rootfs --force rootfs"
+// makeImage makes the image anew, whether or not the checkout has one. (--force would rename the old one, and
+// overlayfs renames no directory of a lower layer.)
+const makeImage = "rm -rf rootfs && go run ./final rootfs rootfs"
 
 // testReadme runs the blocks of one README in their order, all in one world made for it, once that has been
 // prepared by a command.
