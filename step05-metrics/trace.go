@@ -22,6 +22,7 @@ type tracer struct {
 	held    map[int]bool // new threads whose origin is not known yet
 	calls   histogram
 	ended   chan syscall.WaitStatus
+	err     error // why it ended before the container
 }
 
 // thread is a thread of the container. It is counted from its program's start on; what process 1 does to
@@ -71,7 +72,7 @@ func (t *tracer) seize() error {
 // wait waits for the container's end, tells what was counted, and returns the exit code.
 func (t *tracer) wait() (code int, err error) {
 	status := <-t.ended
-	return exitCode(status), t.calls.write(os.Stderr)
+	return exitCode(status), errors.Join(t.err, t.calls.write(os.Stderr))
 }
 
 // follow takes every stop as it comes and lets the thread go on, until process 1 has ended.
@@ -83,7 +84,8 @@ func (t *tracer) follow() syscall.WaitStatus {
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
-			return syscall.WaitStatus(exitFailure << 8) // ECHILD: the container was abandoned
+			t.err = fmt.Errorf("wait4: %w", err) // ECHILD: the container was abandoned
+			return syscall.WaitStatus(exitFailure << 8)
 		case !status.Stopped():
 			delete(t.threads, tid)
 			t.releaseHeld()
