@@ -43,8 +43,9 @@ func (h histogram) leave(call int, failure unix.Errno, took time.Duration) {
 	}
 }
 
-// write tells all, the longest first.
+// write tells all, the longest first. It begins a line of its own: after Ctrl-C the terminal shows ^C.
 func (h histogram) write(w io.Writer) error {
+	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "CALLS\tTOTAL\tSLOWEST\tSYSTEM CALL\t  ERRORS")
 	byTime := func(a, b int) int {
