@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,6 +227,16 @@ func TestAddressInUse(t *testing.T) {
 		if r := w.run("run", "--metrics", bad, "true"); r.code != 125 || !strings.Contains(r.stderr, bad) {
 			w.wrong("--metrics "+bad, "code 125, and the address", r, "the error is lost in another goroutine", walk)
 		}
+	}
+}
+
+func TestStatsNotRoot(t *testing.T) {
+	w := newConnectedWorld(t)
+	p := w.startWith(func(cmd *exec.Cmd) {
+		cmd.Dir, cmd.SysProcAttr.Credential = "/", &syscall.Credential{Uid: 65534, Gid: 65534}
+	}, "stats")
+	if r := p.wait(); r.code != 125 || !strings.Contains(r.stderr, "go run -exec sudo") {
+		w.wrong("stats, as another user than root", "code 125, and: go run -exec sudo", r, "os.Geteuid was not asked", "Run it")
 	}
 }
 

@@ -22,6 +22,10 @@ func stats(args []string) int {
 		fmt.Fprintf(os.Stderr, "%s: stats: %q: it takes no arguments, it shows all\n", program, args[0])
 		return exitFailure
 	}
+	if os.Geteuid() != 0 { // the containers' directories are root's
+		fmt.Fprintf(os.Stderr, "%s: must be root, so: go run -exec sudo ./%[1]s stats\n", program)
+		return exitFailure
+	}
 	_, err := unix.IoctlGetTermios(1, unix.TCGETS)
 	live := err == nil
 	for before := takeAll(); ; {
