@@ -142,6 +142,10 @@ func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(fo
 
 func (c *call) run(cmd command) int {
 	err := cmd.run(c)
+	if errors.Is(err, errHelp) {
+		c.printf("%s: %s\n", c.name, cmd.summary)
+		err = nil
+	}
 	if flushed := c.out.Flush(); err == nil && flushed != nil {
 		err = fmt.Errorf("write error: %w", plain(flushed))
 	}

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,14 +13,18 @@ import (
 // options are a command's parsed flags: letter to values, in order.
 type options struct {
 	values map[byte][]string
+	typed  map[byte]string // how the flag was written last: -n or --lines
 	rest   []string
 }
+
+// errHelp is a --help among the flags.
+var errHelp = errors.New("help")
 
 // options parses the command's arguments as getopt(3) does. spec lists the letters, each followed by ':' when
 // it takes a value; a leading '+' stops at the first operand, for commands that run another command.
 // long maps long names to letters: "recursive=r".
 func (c *call) options(spec string, long ...string) (options, error) {
-	o := options{values: map[byte][]string{}}
+	o := options{values: map[byte][]string{}, typed: map[byte]string{}}
 	stopEarly := strings.HasPrefix(spec, "+")
 	spec = strings.TrimPrefix(spec, "+")
 	args := c.args
@@ -30,6 +35,8 @@ func (c *call) options(spec string, long ...string) (options, error) {
 		case arg == "--":
 			o.rest = append(o.rest, args...)
 			return o, nil
+		case arg == "--help":
+			return o, errHelp
 		case strings.HasPrefix(arg, "--"):
 			var err error
 			if args, err = o.long(arg, spec, long, args); err != nil {
@@ -58,6 +65,7 @@ func (o *options) short(cluster, spec string, args []string) ([]string, error) {
 		if at < 0 || letter == ':' {
 			return nil, usagef("unrecognized option '-%c'", letter)
 		}
+		o.typed[letter] = "-" + string(letter)
 		if at+1 >= len(spec) || spec[at+1] != ':' {
 			o.values[letter] = append(o.values[letter], "")
 			continue
@@ -82,6 +90,7 @@ func (o *options) long(arg, spec string, long, args []string) ([]string, error) 
 		if full != name {
 			continue
 		}
+		o.typed[letter[0]] = "--" + name
 		at := strings.IndexByte(spec, letter[0])
 		takes := at+1 < len(spec) && spec[at+1] == ':'
 		switch {
@@ -114,7 +123,7 @@ func (o options) int(letter byte, otherwise int) (int, error) {
 	}
 	n, err := strconv.Atoi(o.value(letter, ""))
 	if err != nil {
-		return 0, usagef("option '-%c': %q is not a number", letter, o.value(letter, ""))
+		return 0, usagef("option '%s': %q is not a number", o.typed[letter], o.value(letter, ""))
 	}
 	return n, nil
 }
@@ -125,7 +134,7 @@ func (o options) duration(letter byte, otherwise time.Duration) (time.Duration, 
 	}
 	d, err := parseDuration(o.value(letter, ""))
 	if err != nil {
-		return 0, usagef("option '-%c': %v", letter, err)
+		return 0, usagef("option '%s': %v", o.typed[letter], err)
 	}
 	return d, nil
 }
