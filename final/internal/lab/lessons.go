@@ -334,12 +334,8 @@ func runSignal(c *call) error {
 		return err
 	}
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // no core file for a demonstration
-	// The Go runtime has handlers for most signals; the kernel's own action is wanted. 32 zero bytes are a struct
-	// sigaction with SIG_DFL on amd64 and arm64.
-	var standard [32]byte
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&standard)), 0, 8, 0, 0)
-	if errno != 0 && sig != unix.SIGKILL && sig != unix.SIGSTOP {
-		return fmt.Errorf("sigaction %s: %w", signalName(sig), errno)
+	if err := standardAction(sig); err != nil {
+		return err
 	}
 	if err := unix.Kill(os.Getpid(), sig); err != nil {
 		return fmt.Errorf("kill %s: %w", signalName(sig), err)

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,6 +74,22 @@ func sendSignal(pid int, sig unix.Signal) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return unix.Tgkill(pid, unix.Gettid(), sig)
+}
+
+// dumps are the signals that the Go runtime answers with a dump of its goroutines and exit code 2.
+var dumps = []unix.Signal{
+	unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGQUIT, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP,
+}
+
+// standardAction has a signal do what the kernel does by itself: the Go runtime has handlers for most.
+func standardAction(sig unix.Signal) error {
+	// 32 zero bytes are a struct sigaction with SIG_DFL on amd64 and arm64.
+	var standard [32]byte
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&standard)), 0, 8, 0, 0)
+	if errno != 0 && sig != unix.SIGKILL && sig != unix.SIGSTOP {
+		return fmt.Errorf("sigaction %s: %w", signalName(sig), errno)
+	}
+	return nil
 }
 
 func runKill(c *call) error {
