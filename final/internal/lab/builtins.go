@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,7 @@ func (s *shell) called(ctx context.Context, args []string) ([]string, error) {
 	case shellBuiltins()[name] != nil:
 		args = slices.Concat([]string{callPrefix + name}, args[1:])
 	}
-	if s.traps.due() {
+	if s.traps.due() && !inBackground(hc) {
 		return slices.Concat([]string{callPrefix + "traps"}, args), nil
 	}
 	return args, nil
@@ -81,6 +82,17 @@ func (s *shell) rewriteText(text string) string {
 // endOfJob is what a background job calls last.
 func (s *shell) endOfJob(_ context.Context, hc interp.HandlerContext, _ []string) error {
 	j := s.jobOf(hc)
+	if j.id == 0 {
+		return nil // killed and forgotten: this is the one in the foreground
+	}
+	s.mu.Lock()
+	ranNone := len(j.processes) == 0
+	s.mu.Unlock()
+	if ranNone {
+		// In other shells it is a process all the same, and $! its number: give it one that ends with its code.
+		args := []string{"lab", "exit", strconv.Itoa(int(hc.LastExitStatus))}
+		_, _ = s.start(j, "/proc/self/exe", args, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}}) // or it has none
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j.complete, j.code = true, hc.LastExitStatus
@@ -347,6 +359,9 @@ func (s *shell) killBuiltin(_ context.Context, hc interp.HandlerContext, args []
 	sig, targets, err := parseKill(args)
 	if err == nil && slices.ContainsFunc(targets, func(t string) bool { return strings.HasPrefix(t, "%") }) {
 		return s.killJobs(hc, sig, targets)
+	}
+	if err == nil && slices.Contains(dumps, sig) && slices.Contains(targets, strconv.Itoa(os.Getpid())) && !s.catches(sig) {
+		_ = standardAction(sig) // or the dump says more than was asked for
 	}
 	// A signal to the shell itself takes its effect before the next command.
 	defer s.expect(sig, targets)

@@ -35,6 +35,14 @@ func (t *traps) none() bool {
 	return len(t.actions) == 0
 }
 
+// catches tells whether a signal has a trap, or is one that an interactive shell survives.
+func (s *shell) catches(sig unix.Signal) bool {
+	s.traps.mu.Lock()
+	defer s.traps.mu.Unlock()
+	_, trapped := s.traps.actions[signalName(sig)]
+	return trapped || sig == unix.SIGQUIT && s.terminal != nil
+}
+
 func (t *traps) due() bool { return t.first() != 0 }
 
 func (t *traps) first() unix.Signal {
@@ -176,8 +184,11 @@ func (s *shell) printTraps(hc interp.HandlerContext) {
 }
 
 // afterTraps runs what is due after a command that ended with err, and returns err, or the end of the shell if
-// the action was `exit`.
+// the action was `exit`. A job in the background leaves them to the shell: an exit would end nothing but the job.
 func (s *shell) afterTraps(ctx context.Context, hc interp.HandlerContext, err error) error {
+	if inBackground(hc) {
+		return err
+	}
 	ran := false
 	for {
 		action, ok := s.traps.next()
@@ -195,6 +206,8 @@ func (s *shell) afterTraps(ctx context.Context, hc interp.HandlerContext, err er
 	}
 	return err
 }
+
+func inBackground(hc interp.HandlerContext) bool { return hc.Env.Get(varJob).IsSet() }
 
 // runWithTraps runs due traps before a builtin: `while :; do :; done` has no other command to run them after.
 func (s *shell) runWithTraps(ctx context.Context, hc interp.HandlerContext, args []string) error {
