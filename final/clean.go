@@ -30,7 +30,7 @@ func cleanCommand() *cobra.Command {
 		Short: "Remove what containers left behind when they or their runtime crashed",
 		Long: `Remove what containers left behind when they or their runtime crashed: processes, cgroups,
 network links, packet filter rules, mounts and directories. Running containers are left alone.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
 				return errors.New("clean: must be root, so: go run -exec sudo ./final clean")
@@ -43,7 +43,7 @@ network links, packet filter rules, mounts and directories. Running containers a
 		},
 	}
 	command.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be removed, and remove nothing")
-	command.Flags().BoolVar(&explain, "explain", false, "say every kernel call, with the shell command that does the same")
+	command.Flags().BoolVarP(&explain, "explain", "v", false, "say every kernel call, with the shell command that does the same")
 	return command
 }
 
@@ -58,6 +58,7 @@ type cleaner struct {
 	dryRun bool
 
 	removed int
+	spared  int // containers that live
 	errs    []error
 }
 
@@ -73,7 +74,7 @@ func (c *cleaner) clean() error {
 		}
 	}
 	c.leaveHost()
-	if c.removed == 0 && len(c.errs) == 0 {
+	if c.removed == 0 && c.spared == 0 && len(c.errs) == 0 {
 		fmt.Fprintln(c.out, "nothing to clean")
 	}
 	return errors.Join(c.errs...)
@@ -89,11 +90,20 @@ func (c *cleaner) deadOf(found []remnant) (dead map[string]bool, unlock func()) 
 		c.failed(err)
 		return nil, func() {}
 	}
-	for _, id := range idsOf(found) {
+	ids := idsOf(found)
+	for _, id := range ids {
 		dirs.settle(id)
+	}
+	deadline := time.Now().Add(dying)
+	for _, id := range ids {
 		isDead, unlock, err := dirs.claim(id)
+		for !isDead && err == nil && time.Now().Before(deadline) {
+			time.Sleep(interval)
+			isDead, unlock, err = dirs.claim(id)
+		}
 		c.failed(err)
 		if dead[id] = isDead; !isDead && err == nil {
+			c.spared++
 			fmt.Fprintf(c.out, "left container %s alone: it is running\n", id)
 		}
 		unlocks = append(unlocks, unlock)
@@ -110,6 +120,9 @@ const (
 	patience = 5 * time.Second
 	interval = 10 * time.Millisecond
 )
+
+// dying is how long a runtime that was just killed may hold its locks still, until the kernel has taken it apart.
+const dying = time.Second
 
 // remove removes one thing and says so. What went away by itself meanwhile is neither an error nor ours.
 func (c *cleaner) remove(r remnant) {

@@ -485,7 +485,7 @@ func TestCleanSparesWhatLivesInOtherMountNamespaces(t *testing.T) {
 	before := traces(t)
 
 	out, stderr, code := final(t, "clean")
-	if want := "left container " + liveID + " alone: it is running\nnothing to clean\n"; out != want || stderr != "" || code != 0 {
+	if want := "left container " + liveID + " alone: it is running\n"; out != want || stderr != "" || code != 0 {
 		t.Errorf("exit code %d, stderr %q, stdout %q, want %q", code, stderr, out, want)
 	}
 	if diff := cmp.Diff(before, traces(t)); diff != "" {
@@ -582,7 +582,7 @@ func TestCleanSeesTheLockBelowALeakedMount(t *testing.T) {
 	age(t, dir)
 	before := traces(t)
 	out, stderr, code := final(t, "clean")
-	if want := "left container " + liveID + " alone: it is running\nnothing to clean\n"; out != want || stderr != "" || code != 0 {
+	if want := "left container " + liveID + " alone: it is running\n"; out != want || stderr != "" || code != 0 {
 		t.Errorf("exit code %d, stderr %q, stdout %q, want %q", code, stderr, out, want)
 	}
 	if diff := cmp.Diff(before, traces(t)); diff != "" {
@@ -606,9 +606,41 @@ func TestCleanSparesTheNewborn(t *testing.T) {
 	locked := time.AfterFunc(newborn/2, func() { lock(t, liveID) })
 	defer locked.Stop()
 	out, stderr, code := final(t, "clean")
-	want := "left container " + liveID + " alone: it is running\nnothing to clean\n"
+	want := "left container " + liveID + " alone: it is running\n"
 	if out != want || stderr != "" || code != 0 {
 		t.Errorf("exit code %d, stdout %q, stderr %q; want %q", code, out, stderr, want)
+	}
+}
+
+// Just after `kill -9` a runtime is not quite dead: it holds its lock until the kernel has taken it apart.
+func TestCleanWaitsForTheDying(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	dir := kernel.StateDir + "/" + deadID
+	mkdir(t, dir)
+	unlock := lock(t, deadID)
+	age(t, dir)
+	dead := time.AfterFunc(dying/4, unlock)
+	defer dead.Stop()
+	out, stderr, code := final(t, "clean", "-v")
+	if want := "removed directory " + dir + "\n"; out != want || code != 0 || !strings.Contains(stderr, "$ rmdir "+dir) {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want %q", code, out, stderr, want)
+	}
+}
+
+func TestArgumentsOfVerbs(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"clean", "x"}, `clean: "x": it takes no arguments`},
+		{[]string{"doctor", "x"}, `doctor: "x": it takes no arguments`},
+		{[]string{"rootfs"}, "want: final rootfs DIR [IMAGE]"},
+	} {
+		if _, stderr, code := final(t, tt.args...); code == 0 || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%q: exit code %d, stderr %q; want %q", tt.args, code, stderr, tt.want)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ func doctorCommand() *cobra.Command {
 
 ok is as it should be, a note is worth knowing, fail stops a step and ends with the command that fixes
 it. Nothing on the machine is changed. The exit code is 1 if anything fails.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			findings := d.examine()
 			write := writeTable

@@ -40,6 +40,14 @@ func main() {
 	}
 }
 
+// noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)
+func noArguments(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s: %q: it takes no arguments", command.Name(), args[0])
+	}
+	return nil
+}
+
 // exitError ends the program with this code and no message: the verb has already said what there is to say.
 type exitError int
 

@@ -37,7 +37,12 @@ func rootfsCommand() *cobra.Command {
 			"Without IMAGE it holds the lab, a small userland that is inside this program: no network is needed.\n" +
 			"With IMAGE, such as alpine or docker.io/library/debian:12, the image is pulled from its registry.",
 		Example: "  final rootfs rootfs\n  sudo final rootfs rootfs alpine\n  docker export mycontainer > c.tar; sudo final rootfs rootfs --from c.tar",
-		Args:    cobra.RangeArgs(1, 2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return errors.New("rootfs: want: final rootfs DIR [IMAGE]")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return makeRootfs(cmd.OutOrStdout(), args, o)
 		},
