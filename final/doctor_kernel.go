@@ -71,7 +71,7 @@ func judgeCapabilities(effective string) result {
 	case missing != nil:
 		return result{fail, "without " + strings.Join(missing, ", "), inContainer}
 	case !has(unix.CAP_SYS_RESOURCE):
-		return result{note, "without CAP_SYS_RESOURCE: hard limits (ulimit -H) cannot be raised", ""}
+		return result{note, "without CAP_SYS_RESOURCE: hard limits (ulimit -H) cannot be raised", inContainer}
 	}
 	return good("all that the steps use")
 }
