@@ -1,0 +1,60 @@
+//go:build linux
+
+package confine
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// Finish takes the last steps before execve: the labels of the security modules, and the filter, which is
+// in force from there on. p, h and f are those of Identity; labels are from OpenLabels.
+//
+// What follows must be execve and nothing else that a profile might not allow; with a listener, a write comes
+// in between (Compile sees to it that it need not ask the listener).
+func Finish(l *op.List, p *specs.Process, h Host, f *Filter, labels []Label) error {
+	s, _, err := setsOf(p.Capabilities, h)
+	if err != nil {
+		return err
+	}
+	for _, label := range labels {
+		label.write(l)
+	}
+	if f == nil {
+		return nil
+	}
+	f.load(l)
+	// Execve takes away the CAP_SYS_ADMIN of withAdmin, as everything that is not in the bounding set. Where
+	// it is there, execve would give it to root anyway, unless no_new_privs is set: by the caller, then.
+	if !p.NoNewPrivileges && s.withAdmin(h) != s && (s.bounding|s.inheritable).has(unix.CAP_SYS_ADMIN) {
+		capset(l, s, "CAP_SYS_ADMIN was for the filter")
+	}
+	return nil
+}
+
+// load loads the filter (seccomp(2)).
+func (f *Filter) load(l *op.List) {
+	code := &op.Data{Bytes: make([]byte, 0, 8*len(f.Program))}
+	for _, i := range f.Program { // struct sock_filter
+		code.Bytes = binary.NativeEndian.AppendUint16(code.Bytes, i.Code)
+		code.Bytes = append(code.Bytes, i.Jt, i.Jf)
+		code.Bytes = binary.NativeEndian.AppendUint32(code.Bytes, i.K)
+	}
+	program := op.Words(0, 0) // struct sock_fprog: the number of instructions, in 2 bytes, and where they are
+	binary.NativeEndian.PutUint16(program.Bytes, uint16(len(f.Program)))
+	program.Pointers = []op.Pointer{{Offset: 8, To: code}}
+	program.Text = fmt.Sprintf("[%d instructions]", len(f.Program))
+	l.Add(op.Op{
+		Name: "seccomp", Nr: unix.SYS_SECCOMP, Result: f.Listener,
+		Args: []op.Arg{
+			op.Int(unix.SECCOMP_SET_MODE_FILTER).As("SECCOMP_SET_MODE_FILTER"),
+			op.Flags(f.Flags, flagNames), op.Ref(program),
+		},
+		Why: "system calls that the profile forbids are refused from here on",
+	})
+}

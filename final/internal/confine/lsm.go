@@ -1,0 +1,56 @@
+//go:build linux
+
+package confine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// A Label is what a security module is told to call the program of the next execve.
+type Label struct {
+	file *op.Var // an open file of /proc/self/attr
+	text string
+	why  string
+}
+
+// OpenLabels opens the files that the labels of a process are written to (apparmor(7), attr in proc(5)). It
+// must come before pivot_root, where /proc is the host's: in the container's, a mount could stand in for the
+// file, and the process would run without its label.
+func OpenLabels(l *op.List, p *specs.Process, h Host) ([]Label, error) {
+	var labels []Label
+	for _, module := range []struct{ name, field, value, path, prefix string }{
+		{"apparmor", "process.apparmorProfile", p.ApparmorProfile, "/proc/self/attr/apparmor/exec", "exec "},
+		{"selinux", "process.selinuxLabel", p.SelinuxLabel, "/proc/self/attr/exec", ""},
+	} {
+		switch present := slices.Contains(h.LSMs, module.name); {
+		case module.value == "":
+			continue
+		case strings.ContainsRune(module.value, 0):
+			return nil, fmt.Errorf("%s: %q: not a name", module.field, module.value)
+		case !present && module.name == "apparmor" && module.value == "unconfined":
+			continue // so it is
+		case !present:
+			return nil, fmt.Errorf("%s: %q: the running kernel is without %s", module.field, module.value, module.name)
+		}
+		label := Label{op.NewVar(module.name), module.prefix + module.value, module.field}
+		open := op.Open(module.path, unix.O_WRONLY, label.file)
+		open.Why = "while /proc is the host's: in the container's, another file could stand there"
+		l.Add(open)
+		labels = append(labels, label)
+	}
+	return labels, nil
+}
+
+// write names the label for the next execve.
+func (label Label) write(l *op.List) {
+	write := op.Write(op.Val(label.file), label.text)
+	write.Why = label.why + ", from execve on"
+	l.Add(write)
+}
