@@ -31,7 +31,7 @@ func Finish(l *op.List, p *specs.Process, h Host, f *Filter, labels []Label) err
 	f.load(l)
 	// Execve takes away the CAP_SYS_ADMIN of withAdmin, as everything that is not in the bounding set. Where
 	// it is there, execve would give it to root anyway, unless no_new_privs is set: by the caller, then.
-	if !p.NoNewPrivileges && s.withAdmin(h) != s && (s.bounding|s.inheritable).has(unix.CAP_SYS_ADMIN) {
+	if !p.NoNewPrivileges && s.withAdmin(h) != s && (s.bounding | s.inheritable).has(unix.CAP_SYS_ADMIN) {
 		capset(l, s, "CAP_SYS_ADMIN was for the filter")
 	}
 	return nil

@@ -72,11 +72,14 @@ func (p *policy) background(column int) []span {
 	case arm:
 		spans = append(spans, span{armPrivate, known})
 	case x86_64:
+		// -1 is no number of x32: a tracer that wants a call left out makes it that (ptrace(2)).
+		last := span{^uint32(0), spans[len(spans)-1].verdict}
 		if slices.Contains(p.abis, x32) {
-			return p.upTo(spans, x32, x32Bit, known, newer)
+			spans = p.upTo(spans, x32, x32Bit, known, newer)
+		} else {
+			spans = append(spans, span{x32Bit, verdict{ret: unlisted}})
 		}
-		// -1 is not a number of x32: a tracer that wants a call left out sets it (ptrace(2)).
-		spans = append(spans, span{x32Bit, verdict{ret: unlisted}}, span{^uint32(0), newer})
+		spans = append(spans, last)
 	}
 	return spans
 }

@@ -1,0 +1,36 @@
+//go:build linux
+
+package confine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// ioClasses by the kernel's number (ioprio_set(2)).
+var ioClasses = [...]specs.IOPriorityClass{1: specs.IOPRIO_CLASS_RT, specs.IOPRIO_CLASS_BE, specs.IOPRIO_CLASS_IDLE}
+
+// ioPriority says how the process competes for disks. All that it starts inherit it.
+func ioPriority(l *op.List, io *specs.LinuxIOPriority) error {
+	if io == nil {
+		return nil
+	}
+	class := slices.Index(ioClasses[:], io.Class)
+	if class <= 0 {
+		return fmt.Errorf("process.ioPriority.class: %q: unknown class", io.Class)
+	}
+	if io.Priority < 0 || io.Priority > 7 {
+		return fmt.Errorf("process.ioPriority.priority: %d: want 0 to 7", io.Priority)
+	}
+	const whoProcess, classShift = 1, 13
+	l.Add(op.Op{Name: "ioprio_set", Nr: unix.SYS_IOPRIO_SET, Args: []op.Arg{
+		op.Int(whoProcess).As("IOPRIO_WHO_PROCESS"), op.Int(0),
+		op.Int(class<<classShift | io.Priority).As(fmt.Sprintf("%s, priority %d", io.Class, io.Priority)),
+	}, Shell: fmt.Sprintf("ionice -c %d -n %d", class, io.Priority), Why: "process.ioPriority"})
+	return nil
+}
