@@ -1,11 +1,12 @@
 //go:build linux
 
-// Package cgroup knows where the machine's control groups are, and removes one with all that is in it.
+// Package cgroup gives a container its control groups: it makes them, limits them, freezes, watches and
+// measures what is in them, and removes them with all that is in them.
 //
 // cgroup v2 is one tree for all controllers. In cgroup v1 each controller has a tree of its own, and a
 // controller that some program bound to v1 at boot is missing from v2: a hybrid host. So a container may
-// have a group in several trees, all of one name. (Limits will come here, a file per controller, with what
-// is set beside what is read.)
+// have a group in several trees, all of one name. A file per controller has what is set, on v2 and on v1,
+// beside what is measured.
 package cgroup
 
 import (
@@ -24,6 +25,8 @@ type Hierarchy struct {
 	Dir         string   // where its root is mounted
 	Version     int      // 1 or 2
 	Controllers []string // those that are bound to it
+	Name        string   // of a v1 tree without controllers: systemd
+	Options     string   // of the file system: rw,cpu,cpuacct
 	ReadOnly    bool     // the mount is
 }
 
@@ -53,9 +56,13 @@ func Find(mounts []*mountinfo.Info) (Layout, error) {
 			continue
 		}
 		seen[device] = true
-		h := Hierarchy{Dir: m.Mountpoint, Version: 1, ReadOnly: slices.Contains(strings.Split(m.Options, ","), "ro")}
+		h := Hierarchy{
+			Dir: m.Mountpoint, Version: 1, Options: m.VFSOptions,
+			ReadOnly: slices.Contains(strings.Split(m.Options, ","), "ro"),
+		}
 		if m.FSType == "cgroup" {
 			h.Controllers = controllersOf(m.VFSOptions)
+			h.Name = nameOf(m.VFSOptions)
 		} else {
 			h.Version = 2
 			text, err := os.ReadFile(filepath.Join(h.Dir, "cgroup.controllers"))
@@ -88,6 +95,16 @@ func controllersOf(options string) []string {
 		return strings.Contains(word, "=") ||
 			slices.Contains([]string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}, word)
 	})
+}
+
+// nameOf picks the name out of a v1 mount's options: "rw,xattr,name=systemd".
+func nameOf(options string) string {
+	for word := range strings.SplitSeq(options, ",") {
+		if name, ok := strings.CutPrefix(word, "name="); ok {
+			return name
+		}
+	}
+	return ""
 }
 
 // V2 returns the cgroup2 tree.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +45,34 @@ func Remove(door *kernel.Door, dir string) error {
 		}
 	}
 	return nil
+}
+
+// Remove ends every process in the group and removes it from every tree. A group that is not there is no
+// error.
+func (g *Group) Remove(door *kernel.Door) (err error) {
+	for _, p := range slices.Backward(g.parts) {
+		if e := p.remove(door); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	if g.unit != nil {
+		err = errors.Join(err, g.unit.stop(door))
+	}
+	return err
+}
+
+// remove tries what is enough as a rule, as the container has ended, and only then looks at what is in the way.
+func (p part) remove(door *kernel.Door) error {
+	err := door.Rmdir(p.dir)
+	if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	if frozen, _ := p.frozen(); frozen { // processes frozen by v1 cannot be killed
+		if err := p.setFrozen(door, false); err != nil {
+			return err
+		}
+	}
+	return Remove(door, p.dir)
 }
 
 // tree returns a group and all below it, parents before children; nothing if there is no such group.
@@ -106,25 +133,17 @@ func killAll(door *kernel.Door, groups []string, pids []int) error {
 // members returns the processes in the groups. It refuses to list those that must not be killed.
 func members(groups []string) (pids []int, err error) {
 	for _, group := range groups {
-		text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-			continue // the group has been removed: before the open, or between it and the read
-		}
+		here, err := pidsIn(group)
 		if err != nil {
 			return nil, err
 		}
-		for line := range strings.Lines(string(text)) {
-			pid, err := strconv.Atoi(strings.TrimSpace(line))
-			switch {
-			case err != nil:
-				return nil, fmt.Errorf("read %s/cgroup.procs: %w", group, err)
-			case pid == 0:
-				return nil, fmt.Errorf("cgroup %s: %w", group, ErrForeign)
-			case pid == os.Getpid():
-				return nil, fmt.Errorf("cgroup %s: process %d: that is this program", group, pid)
-			}
-			pids = append(pids, pid)
+		if slices.Contains(here, 0) {
+			return nil, fmt.Errorf("cgroup %s: %w", group, ErrForeign)
 		}
+		if slices.Contains(here, os.Getpid()) {
+			return nil, fmt.Errorf("cgroup %s: process %d: that is this program", group, os.Getpid())
+		}
+		pids = append(pids, here...)
 	}
 	return pids, nil
 }

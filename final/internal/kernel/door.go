@@ -48,8 +48,8 @@ func (c Call) String() string {
 // Calls returns how many calls have been asked for so far.
 func (d *Door) Calls() int { return int(d.calls.Load()) }
 
-// do makes a call: it says it, then does it, and words the error as "op object value: cause".
-func (d *Door) do(call Call, act func() error) error {
+// Do makes a call: it says it, then does it, and words the error as "op object value: cause".
+func (d *Door) Do(call Call, act func() error) error {
 	n := int(d.calls.Add(1))
 	d.say(call)
 	err := error(nil)
@@ -76,7 +76,7 @@ func (d *Door) say(call Call) {
 	_, _ = io.WriteString(d.Explain, text) // narration must not stop the work
 }
 
-// cause strips what package os says about a call: do says it in its own way.
+// cause strips what package os says about a call: Do says it in its own way.
 func cause(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err

@@ -57,7 +57,7 @@ func (d *Door) run(name string, args ...string) (stdout string, err error) {
 		words[i] = quote(arg)
 	}
 	shell := strings.TrimSpace(name + " " + strings.Join(words, " "))
-	err = d.do(Call{Op: "execve", Object: shell, Shell: shell}, func() error {
+	err = d.Do(Call{Op: "execve", Object: shell, Shell: shell}, func() error {
 		var out, complaint bytes.Buffer
 		cmd := exec.Command(name, args...)
 		cmd.Stdout, cmd.Stderr = &out, &complaint

@@ -12,7 +12,7 @@ import (
 // Links returns the links of the calling thread's network namespace.
 func (d *Door) Links() (links []netlink.Link, err error) {
 	call := Call{Op: "netlink RTM_GETLINK", Shell: "ip -details link"}
-	err = d.do(call, func() error {
+	err = d.Do(call, func() error {
 		links, err = dump(netlink.LinkList)
 		return err
 	})
@@ -22,7 +22,7 @@ func (d *Door) Links() (links []netlink.Link, err error) {
 // Routes returns the IPv4 routes of the main table.
 func (d *Door) Routes() (routes []netlink.Route, err error) {
 	call := Call{Op: "netlink RTM_GETROUTE", Shell: "ip -4 route"}
-	err = d.do(call, func() error {
+	err = d.Do(call, func() error {
 		routes, err = dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, unix.AF_INET) })
 		return err
 	})
@@ -34,7 +34,7 @@ func (d *Door) Routes() (routes []netlink.Route, err error) {
 func (d *Door) DeleteLink(link netlink.Link) error {
 	name := link.Attrs().Name
 	call := Call{Op: "netlink RTM_DELLINK", Object: name, Shell: "ip link delete " + quote(name)}
-	return d.do(call, func() error { return netlink.LinkDel(link) })
+	return d.Do(call, func() error { return netlink.LinkDel(link) })
 }
 
 // dump repeats a netlink dump that the kernel says was interrupted: the table changed while it was read,

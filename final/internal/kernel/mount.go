@@ -14,7 +14,7 @@ import (
 // (proc_pid_mountinfo(5)).
 func (d *Door) Mounts() (mounts []*mountinfo.Info, err error) {
 	call := Call{Op: "read", Object: "/proc/thread-self/mountinfo", Shell: "findmnt"}
-	err = d.do(call, func() error {
+	err = d.Do(call, func() error {
 		mounts, err = mountinfo.GetMounts(nil)
 		return err
 	})
@@ -42,5 +42,5 @@ func (d *Door) Unmount(path string) error {
 		Op: "umount2", Object: path, Value: "MNT_DETACH|UMOUNT_NOFOLLOW",
 		Shell: "umount -l " + quote(path),
 	}
-	return d.do(call, func() error { return unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
+	return d.Do(call, func() error { return unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
 }

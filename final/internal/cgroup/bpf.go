@@ -1,0 +1,267 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"golang.org/x/sys/unix"
+)
+
+// On cgroup2 the device controller is a BPF program of the type CGROUP_DEVICE that the kernel runs at every
+// open and mknod of a device: it answers 1 for yes. The program is made here, one instruction at a time, and
+// loaded by bpf(2) itself: it is a few dozen instructions, and a library would cost every start more than
+// that.
+
+// insn is struct bpf_insn (linux/bpf.h).
+type insn struct {
+	code byte
+	regs byte // destination in the low half, source in the high
+	off  int16
+	imm  int32
+}
+
+// The registers: R0 is the regAnswer, R1 the context. The program keeps in the others:
+const (
+	regAnswer = iota
+	regContext
+	regKind
+	regAsked // the access, of which rules take away what they allow
+	regMajor
+	regMinor
+)
+
+// load is dst = *(u32 *)(context + off).
+func load(dst byte, off int16) insn {
+	return insn{code: unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, regs: dst | regContext<<4, off: off}
+}
+
+// move, and, shiftRight are dst op= imm; copyTo is dst = src.
+func move(dst byte, imm int32) insn { return alu(unix.BPF_MOV, dst, imm) }
+func and(dst byte, imm int32) insn  { return alu(unix.BPF_AND, dst, imm) }
+func alu(op, dst byte, imm int32) insn {
+	return insn{code: unix.BPF_ALU | op | unix.BPF_K, regs: dst, imm: imm}
+}
+
+func copyTo(dst, src byte) insn {
+	return insn{code: unix.BPF_ALU | unix.BPF_MOV | unix.BPF_X, regs: dst | src<<4}
+}
+
+// jump skips off instructions if dst op imm.
+func jump(op, dst byte, imm int32, off int) insn {
+	return insn{code: unix.BPF_JMP | op | unix.BPF_K, regs: dst, imm: imm, off: int16(off)}
+}
+
+func answerWith(n int32) []insn {
+	return []insn{move(regAnswer, n), {code: unix.BPF_JMP | unix.BPF_EXIT}}
+}
+
+// deviceProgram decides by the rules from the last to the first, so that the last one about an access wins.
+func deviceProgram(rules []rule, open bool) []insn {
+	program := []insn{
+		load(regKind, 0),                     // struct bpf_cgroup_dev_ctx: access_type is access<<16 | regKind,
+		copyTo(regAsked, regKind),            //
+		and(regKind, 0xffff),                 //
+		alu(unix.BPF_RSH, regAsked, 16),      //
+		load(regMajor, 4), load(regMinor, 8), // then the numbers
+	}
+	for _, r := range slices.Backward(rules) {
+		program = append(program, r.program()...)
+	}
+	last := int32(0)
+	if open {
+		last = 1
+	}
+	return append(program, answerWith(last)...)
+}
+
+// program is one rule. If it is not about this device or access, control leaves at the end.
+func (r rule) program() (program []insn) {
+	var body []insn
+	if r.allow { // what is allowed is asked no more; yes if that was all
+		body = append([]insn{and(regAsked, int32(^r.access&toAll)), jump(unix.BPF_JNE, regAsked, 0, 2)}, answerWith(1)...)
+	} else { // no if there is any of it
+		body = append([]insn{copyTo(regAnswer, regAsked), and(regAnswer, int32(r.access)), jump(unix.BPF_JEQ, regAnswer, 0, 2)}, answerWith(0)...)
+	}
+	tests := []struct {
+		register byte
+		value    int64
+	}{{regKind, map[byte]int64{'b': unix.BPF_DEVCG_DEV_BLOCK, 'c': unix.BPF_DEVCG_DEV_CHAR}[r.kind]}, {regMajor, r.major}, {regMinor, r.minor}}
+	for _, test := range slices.Backward(tests) {
+		if test.value != wild {
+			body = append([]insn{jump(unix.BPF_JNE, test.register, int32(test.value), len(body))}, body...)
+		}
+	}
+	return body
+}
+
+// allowMulti is BPF_F_ALLOW_MULTI (linux/bpf.h): with several programs on a group, all must say yes.
+const allowMulti = 2
+
+// programName tells our program from others on the same group, such as systemd's.
+const programName = "container_dev"
+
+// attachDevices puts a group under a device program, in the place of the one that was there: the new one is
+// attached before the old one goes, so that there is no moment without.
+func attachDevices(door *kernel.Door, dir string, fresh bool, rules []rule, open bool) error {
+	group, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	defer unix.Close(group)
+	var old []int
+	if !fresh {
+		if old, err = attached(group); err != nil {
+			return fmt.Errorf("bpf BPF_PROG_QUERY %s: %w", dir, err)
+		}
+	}
+	defer func() {
+		for _, fd := range old {
+			_ = unix.Close(fd)
+		}
+	}()
+	var words []string
+	for _, r := range rules {
+		words = append(words, map[bool]string{true: "allow ", false: "deny "}[r.allow]+r.String())
+	}
+	program := deviceProgram(rules, open)
+	call := kernel.Call{
+		Op: "bpf", Object: dir,
+		Value: fmt.Sprintf("BPF_PROG_LOAD, BPF_PROG_ATTACH: %d instructions: %s", len(program), strings.Join(words, "; ")),
+		Shell: "bpftool cgroup attach " + dir + " device pinned DEVICES multi",
+	}
+	return door.Do(call, func() error {
+		fd, err := loadDevices(program)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := attach(unix.BPF_PROG_ATTACH, group, fd, allowMulti); err != nil {
+			return err
+		}
+		for _, fd := range old {
+			if err := attach(unix.BPF_PROG_DETACH, group, fd, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// loadDevices gives the program to the kernel, which checks it. Before Linux 5.11 programs are counted as
+// locked memory, of which a user may have 64 KiB by default.
+func loadDevices(program []insn) (fd int, err error) {
+	fd, err = progLoad(program)
+	if !errors.Is(err, unix.EPERM) {
+		return fd, err
+	}
+	var before unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &before) != nil {
+		return -1, err
+	}
+	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}) != nil {
+		return -1, err
+	}
+	defer unix.Setrlimit(unix.RLIMIT_MEMLOCK, &before)
+	return progLoad(program)
+}
+
+// The parts of union bpf_attr (bpf(2)) that are used here.
+type (
+	attrLoad struct {
+		kind, count        uint32
+		insns, license     uint64
+		logLevel, logSize  uint32
+		log                uint64
+		kernVersion, flags uint32
+		name               [unix.BPF_OBJ_NAME_LEN]byte
+	}
+	attrAttach struct{ target, program, kind, flags uint32 }
+	attrQuery  struct {
+		target, kind, flags, attached uint32
+		ids                           uint64
+		count, _                      uint32
+	}
+	attrID   struct{ id, next, flags uint32 }
+	attrInfo struct {
+		fd, size uint32
+		info     uint64
+	}
+)
+
+func progLoad(program []insn) (fd int, err error) {
+	license := []byte("Apache-2.0\x00") // no function of the kernel is called that would ask for another
+	attr := attrLoad{
+		kind: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(program)),
+		insns: uint64(uintptr(unsafe.Pointer(&program[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0]))),
+	}
+	copy(attr.name[:], programName)
+	fd, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(program)
+	runtime.KeepAlive(license)
+	return fd, err
+}
+
+func attach(command, group, program int, flags uint32) error {
+	attr := attrAttach{uint32(group), uint32(program), unix.BPF_CGROUP_DEVICE, flags}
+	_, err := bpf(command, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// attached returns our programs on a group, as descriptors.
+func attached(group int) (programs []int, err error) {
+	ids := make([]uint32, 64) // as many as the kernel lets attach
+	attr := attrQuery{
+		target: uint32(group), kind: unix.BPF_CGROUP_DEVICE, count: uint32(len(ids)), ids: uint64(uintptr(unsafe.Pointer(&ids[0]))),
+	}
+	if _, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return nil, err
+	}
+	runtime.KeepAlive(ids)
+	for _, id := range ids[:attr.count] {
+		by := attrID{id: id}
+		fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&by), unsafe.Sizeof(by))
+		if errors.Is(err, unix.ENOENT) {
+			continue // detached meanwhile
+		}
+		if err != nil {
+			return programs, err
+		}
+		if nameOfProgram(fd) != programName {
+			_ = unix.Close(fd)
+			continue
+		}
+		programs = append(programs, fd)
+	}
+	return programs, nil
+}
+
+// nameOfProgram asks for struct bpf_prog_info, in which the name is at byte 64.
+func nameOfProgram(fd int) string {
+	var info [80]byte
+	attr := attrInfo{uint32(fd), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info)))}
+	if _, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return ""
+	}
+	runtime.KeepAlive(&info)
+	return unix.ByteSliceToString(info[64:])
+}
+
+func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(r), nil
+		case unix.EAGAIN, unix.EINTR: // the check of the program was interrupted by a signal
+			continue
+		}
+		return -1, errno
+	}
+}

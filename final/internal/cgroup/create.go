@@ -1,0 +1,170 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"golang.org/x/sys/unix"
+)
+
+// Create makes the group in every tree and sets its limits, all of them before any process is in it. A group
+// that is there already is taken over if it is empty and not frozen. An error leaves nothing behind.
+//
+// With systemd, which wants a process first, it only checks; the group is made by Add.
+func (g *Group) Create(door *kernel.Door, resources *specs.LinuxResources) (err error) {
+	changes, err := g.changes(resources, untouched)
+	if err != nil {
+		return err // before anything has been made
+	}
+	if g.unit != nil {
+		return g.unit.prepare(resources)
+	}
+	return g.make(door, resources, changes)
+}
+
+func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes []change) (err error) {
+	var made []string
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, dir := range slices.Backward(made) {
+			err = errors.Join(err, door.Rmdir(dir))
+		}
+	}()
+	for i := range g.parts {
+		p := &g.parts[i]
+		new, err := p.mkdir(door, p.dir, resources)
+		made = append(made, new...)
+		if err != nil {
+			return err
+		}
+		p.made = slices.Contains(new, p.dir)
+	}
+	if slices.ContainsFunc(g.parts, func(p part) bool { return !p.made }) {
+		if changes, err = g.changes(resources, readFile); err != nil {
+			return err
+		}
+	}
+	if err := g.apply(door, changes, g.handDown(door, changes)); err != nil {
+		return err
+	}
+	return g.allow(door, devicesOf(resources))
+}
+
+// mkdir makes the group's directory in one tree, and those above it. It returns what it made.
+func (p *part) mkdir(door *kernel.Door, dir string, resources *specs.LinuxResources) (made []string, err error) {
+	err = door.Mkdir(dir)
+	if errors.Is(err, fs.ErrNotExist) && dir != p.Dir && len(dir) > len(p.Dir) {
+		if made, err = p.mkdir(door, filepath.Dir(dir), nil); err != nil {
+			return made, err
+		}
+		err = door.Mkdir(dir)
+	}
+	leaf := dir == p.dir
+	if errors.Is(err, fs.ErrExist) {
+		if leaf {
+			err = p.vacant()
+		} else {
+			err = nil // another container has made it meanwhile
+		}
+	} else if err == nil {
+		made = append(made, dir)
+	}
+	if err == nil && p.Version == 1 && slices.Contains(p.Controllers, "cpuset") {
+		err = inheritCpuset(door, p.Dir, dir, resources)
+	}
+	return made, err
+}
+
+// vacant refuses a group that is not for a new container: its processes would share its limits, its freezing
+// and its end; and in a frozen one nothing would ever start.
+func (p *part) vacant() error {
+	groups, err := tree(p.dir)
+	if err != nil {
+		return err
+	}
+	pids := 0
+	for _, group := range groups {
+		text, _ := kernel.ReadFile(group + "/cgroup.procs") // one that is gone is empty
+		pids += len(strings.Fields(text))
+	}
+	if pids > 0 {
+		return fmt.Errorf("linux.cgroupsPath: %s: container's cgroup is not empty: %d process(es) found", p.dir, pids)
+	}
+	if frozen, _ := p.frozen(); frozen {
+		return fmt.Errorf("linux.cgroupsPath: %s: container's cgroup unexpectedly frozen", p.dir)
+	}
+	return nil
+}
+
+// handDown lets the groups from the root down to the container's hand their controllers on (cgroup2,
+// cgroup.subtree_control). It returns why not, by controller: that matters only if there is a limit to set.
+//
+// On a unified machine all are handed down, since a controller also measures. On a hybrid one, v2 has what v1
+// left over, and only what a limit needs is taken.
+func (g *Group) handDown(door *kernel.Door, changes []change) (refused map[string]error) {
+	p := g.v2()
+	if p == nil {
+		return nil
+	}
+	hybrid := slices.ContainsFunc(g.parts, func(p part) bool { return p.Version == 1 && len(p.Controllers) > 0 })
+	want := slices.DeleteFunc(slices.Clone(p.Controllers), func(name string) bool {
+		needed := slices.ContainsFunc(changes, func(c change) bool { return c.part == p && c.controller == name })
+		return hybrid && !needed
+	})
+	refused = map[string]error{}
+	for dir := range p.above() {
+		text, err := kernel.ReadFile(dir + "/cgroup.subtree_control")
+		if err != nil {
+			continue // its parent hands nothing down, so what is tried here has been refused above
+		}
+		have := strings.Fields(text)
+		missing := slices.DeleteFunc(slices.Clone(want), func(name string) bool {
+			return slices.Contains(have, name) || refused[name] != nil
+		})
+		if len(missing) == 0 || switchOn(door, dir, missing...) == nil {
+			continue
+		}
+		for _, name := range missing { // all or nothing was nothing: one by one
+			if err := switchOn(door, dir, name); err != nil {
+				refused[name] = err
+			}
+		}
+	}
+	return refused
+}
+
+func switchOn(door *kernel.Door, dir string, controllers ...string) error {
+	err := door.Write(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("%w: the group has processes of its own, and so may hand nothing down (cgroups(7))", err)
+	}
+	return err
+}
+
+// above yields the directories above the group's, from the root of the tree down.
+func (p *part) above() func(func(string) bool) {
+	return func(yield func(string) bool) {
+		rest := strings.TrimPrefix(filepath.Dir(p.dir), p.Dir)
+		for dir := p.Dir; ; {
+			if !yield(dir) {
+				return
+			}
+			rest = strings.TrimPrefix(rest, "/")
+			if rest == "" {
+				return
+			}
+			name, after, _ := strings.Cut(rest, "/")
+			dir, rest = dir+"/"+name, after
+		}
+	}
+}

@@ -1,0 +1,224 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"golang.org/x/sys/unix"
+)
+
+// A Group is a container's cgroup in every tree.
+type Group struct {
+	parts []part
+	unit  *unit // the systemd scope that it is; nil without systemd
+}
+
+// A part is the group in one tree.
+type part struct {
+	Hierarchy
+	dir  string // of the group
+	made bool   // by Create, and not found there
+}
+
+// New names a container's group; it makes nothing yet. path is linux.cgroupsPath, own the membership of this
+// process. With systemd the group is a scope that systemd makes, and path has the form slice:prefix:name.
+func New(layout Layout, path, id string, systemd bool, own Membership) (*Group, error) {
+	g := &Group{}
+	if systemd {
+		u, err := newUnit(path, id)
+		if err != nil {
+			return nil, err
+		}
+		g.unit, path = u, u.path()
+	}
+	for _, h := range layout {
+		if h.ReadOnly {
+			continue
+		}
+		where, err := h.place(path, id, own)
+		if err != nil {
+			return nil, err
+		}
+		g.parts = append(g.parts, part{Hierarchy: h, dir: filepath.Join(h.Dir, where)})
+	}
+	if len(g.parts) == 0 {
+		return nil, fmt.Errorf("linux.cgroupsPath: %q: no cgroup tree is mounted for writing: %w", path, fs.ErrNotExist)
+	}
+	return g, nil
+}
+
+// Load gets a group back from what Paths and Unit said. Nothing is looked up until it is needed.
+func Load(paths map[string]string, unit string) *Group {
+	g := &Group{unit: loadUnit(unit)}
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		i := slices.IndexFunc(g.parts, func(p part) bool { return p.dir == paths[name] })
+		if i < 0 {
+			i = len(g.parts)
+			g.parts = append(g.parts, part{dir: paths[name], Hierarchy: Hierarchy{Version: 1}})
+		}
+		p := &g.parts[i]
+		if label, ok := strings.CutPrefix(name, "name="); ok {
+			p.Name = label
+		} else if name == "" {
+			p.Version = 2
+		} else {
+			p.Controllers = append(p.Controllers, name)
+		}
+	}
+	return g
+}
+
+// Paths returns the directories of the group: by controller, by name=systemd, and by "" for v2.
+func (g *Group) Paths() map[string]string {
+	paths := map[string]string{}
+	for _, p := range g.parts {
+		switch {
+		case p.Version == 2:
+			paths[""] = p.dir
+		case p.Name != "":
+			paths["name="+p.Name] = p.dir
+		default:
+			for _, controller := range p.Controllers {
+				paths[controller] = p.dir
+			}
+		}
+	}
+	return paths
+}
+
+// v2 returns the part in the cgroup2 tree, or nil.
+func (g *Group) v2() *part {
+	for i := range g.parts {
+		if g.parts[i].Version == 2 {
+			return &g.parts[i]
+		}
+	}
+	return nil
+}
+
+// part returns the part that has a controller, or nil. A controller that is bound to a v1 tree is not in v2.
+func (g *Group) part(controller string) *part {
+	for i := range g.parts {
+		if p := &g.parts[i]; p.Version == 1 && slices.Contains(p.Controllers, controller) {
+			return p
+		}
+	}
+	p := g.v2()
+	if p != nil && p.Controllers == nil { // of a group that was loaded
+		text, _ := kernel.ReadFile(p.dir + "/cgroup.controllers") // what cannot be read is not there
+		p.Controllers = strings.Fields(text)
+	}
+	if p == nil || !slices.Contains(p.Controllers, controller) {
+		return nil
+	}
+	return p
+}
+
+// Dir opens the group in the cgroup2 tree, for a process to be born in it (CLONE_INTO_CGROUP, clone(2)). It
+// is nil where there is none: without cgroup2, with systemd, which wants a process first, and under a
+// pids.limit of 0, which forbids births but not Add.
+func (g *Group) Dir() (*os.File, error) {
+	p := g.v2()
+	if p == nil || g.unit != nil && !g.unit.started {
+		return nil, nil
+	}
+	if limit, _ := kernel.ReadFile(p.dir + "/pids.max"); limit == "0" {
+		return nil, nil
+	}
+	fd, err := unix.Open(p.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", p.dir, err)
+	}
+	return os.NewFile(uintptr(fd), p.dir), nil
+}
+
+// Add moves a process into the group, in all trees; but not in cgroup2 if it was born there, by Dir. With
+// systemd the first process makes the group.
+func (g *Group) Add(door *kernel.Door, pid int, born bool) error {
+	if g.unit != nil && !g.unit.started {
+		return g.startUnit(door, pid)
+	}
+	for _, p := range g.parts {
+		if born && p.Version == 2 {
+			continue
+		}
+		if err := p.add(door, pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p part) add(door *kernel.Door, pid int) error {
+	err := door.Write(p.dir+"/cgroup.procs", strconv.Itoa(pid))
+	if err != nil && errors.Is(err, unix.EBUSY) && p.Version == 2 {
+		return fmt.Errorf("%w: the group hands controllers down to groups below it, and may have no processes of its own", err)
+	}
+	return err
+}
+
+// Below returns the group at a path below this one, in every tree.
+func (g *Group) Below(path string) (*Group, error) {
+	if !filepath.IsLocal(path) {
+		return nil, fmt.Errorf("cgroup %q: want a path below the container's own", path)
+	}
+	below := &Group{parts: slices.Clone(g.parts)}
+	for i := range below.parts {
+		below.parts[i].dir = filepath.Join(g.parts[i].dir, path)
+	}
+	return below, nil
+}
+
+// Of returns the group that a process of this group is in by now: an init inside the container may have made
+// groups below its own and moved itself. proc is the text of the process's /proc/PID/cgroup.
+func (g *Group) Of(proc string) *Group {
+	of := &Group{parts: slices.Clone(g.parts)}
+	member := ParseMembership(proc)
+	for i, p := range of.parts {
+		// The group's path in the tree is the end of its directory's, wherever the tree is mounted.
+		now, before := member.in(p.Hierarchy), p.dir
+		for at := now; at != "/"; at = filepath.Dir(at) {
+			if strings.HasSuffix(before, at) {
+				of.parts[i].dir = before + strings.TrimPrefix(now, at)
+				break
+			}
+		}
+	}
+	return of
+}
+
+// Exists tells whether the group is there in any tree.
+func (g *Group) Exists() bool {
+	return slices.ContainsFunc(g.parts, func(p part) bool { return unix.Access(p.dir, unix.F_OK) == nil })
+}
+
+// Update changes the limits that resources has; the others stay.
+func (g *Group) Update(door *kernel.Door, resources *specs.LinuxResources) error {
+	if g.unit != nil {
+		if err := g.unit.update(door, resources); err != nil {
+			return err
+		}
+	}
+	changes, err := g.changes(resources, readFile)
+	if err != nil {
+		return err
+	}
+	if err := g.apply(door, changes, nil); err != nil {
+		return err
+	}
+	if resources == nil || resources.Devices == nil {
+		return nil
+	}
+	return g.allow(door, resources.Devices)
+}

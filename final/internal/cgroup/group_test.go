@@ -1,0 +1,291 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"golang.org/x/sys/unix"
+)
+
+func ptr[T interface {
+	~int64 | ~uint64 | ~uint16 | ~uint32 | ~bool
+}](v T) *T {
+	return &v
+}
+
+// machine returns the trees of this machine, and where this process is in them.
+func machine(t *testing.T) (Layout, Membership) {
+	t.Helper()
+	trees(t) // or skip
+	mounts, err := (&kernel.Door{}).Mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err := Find(mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layout, ParseMembership(string(text))
+}
+
+// newGroup names a group for a test and sees to it that it is gone after.
+func newGroup(t *testing.T) *Group {
+	t.Helper()
+	layout, own := machine(t)
+	name := fmt.Sprintf("/simple-container-test-%d/%s", os.Getpid(), filepath.Base(t.Name()))
+	g, err := New(layout, name, "cafe", false, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Remove(&kernel.Door{}); err != nil {
+			t.Error(err)
+		}
+		for _, p := range g.parts {
+			_ = unix.Rmdir(filepath.Dir(p.dir)) // another test may use it
+		}
+	})
+	return g
+}
+
+// spawn starts a program in the group: born there where that can be, and moved there before it does anything.
+func spawn(t *testing.T, g *Group, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `read go; exec "$@"`, "sh"}, args...)...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := g.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if dir != nil {
+		defer dir.Close()
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it may have been waited for
+	})
+	if err := g.Add(&kernel.Door{}, cmd.Process.Pid, dir != nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write([]byte("go\n")); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// typical is what an engine sends.
+func typical() *specs.LinuxResources {
+	return &specs.LinuxResources{
+		Devices: append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, DefaultDevices()...),
+		Memory:  &specs.LinuxMemory{Limit: ptr[int64](64 << 20), Swap: ptr[int64](128 << 20), Reservation: ptr[int64](32 << 20)},
+		CPU:     &specs.LinuxCPU{Shares: ptr[uint64](512), Quota: ptr[int64](50000), Period: ptr[uint64](100000), Cpus: "0", Mems: "0"},
+		Pids:    &specs.LinuxPids{Limit: ptr[int64](20)},
+	}
+}
+
+// one returns what the file of the version says that this machine has the controller on.
+func (g *Group) one(t *testing.T, controller, v1, v2 string) string {
+	t.Helper()
+	p := g.part(controller)
+	if p == nil {
+		t.Fatalf("no controller %s", controller)
+	}
+	text, err := kernel.ReadFile(filepath.Join(p.dir, map[int]string{1: v1, 2: v2}[p.Version]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestCreate(t *testing.T) {
+	g := newGroup(t)
+	door := &kernel.Door{}
+	if err := g.Create(door, typical()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d calls", door.Calls())
+	for _, row := range []struct{ controller, v1, v2, want1, want2 string }{
+		{"memory", "memory.limit_in_bytes", "memory.max", "67108864", "67108864"},
+		{"memory", "memory.memsw.limit_in_bytes", "memory.swap.max", "134217728", "67108864"},
+		{"memory", "memory.soft_limit_in_bytes", "memory.low", "33554432", "33554432"},
+		{"cpu", "cpu.shares", "cpu.weight", "512", "59"},
+		{"cpu", "cpu.cfs_quota_us", "cpu.max", "50000", "50000 100000"},
+		{"cpuset", "cpuset.cpus", "cpuset.cpus", "0", "0"},
+		{"pids", "pids.max", "pids.max", "20", "20"},
+	} {
+		want := row.want1
+		if g.part(row.controller).Version == 2 {
+			want = row.want2
+		}
+		if got := g.one(t, row.controller, row.v1, row.v2); got != want {
+			t.Errorf("%s: got %q, want %q", row.v1, got, want)
+		}
+	}
+	cmd := spawn(t, g, "sleep", "60")
+	for _, all := range []bool{true, false} {
+		if got, err := g.Pids(all); err != nil || !cmp.Equal(got, []int{cmd.Process.Pid}) {
+			t.Errorf("pids: got %v, %v, want %d", got, err, cmd.Process.Pid)
+		}
+	}
+	// The other side: what the kernel says of the process.
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range g.parts {
+		if got := filepath.Join(p.Dir, ParseMembership(string(text)).in(p.Hierarchy)); got != p.dir {
+			t.Errorf("the process is in %s, want %s", got, p.dir)
+		}
+	}
+	if err := g.Create(door, nil); err == nil || !strings.Contains(err.Error(), "container's cgroup is not empty") {
+		t.Errorf("a second container in the group: got %v, want a refusal", err)
+	}
+	if err := Load(g.Paths(), "").Remove(door); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the process ended with %v, want it killed", err)
+	}
+	if g.Exists() {
+		t.Error("the group is there after Remove")
+	}
+}
+
+// However far it gets, a failed Create leaves nothing. It may also get over a failure: where controllers cannot
+// be handed down together, they are one by one.
+func TestCreateFailsAtEveryCall(t *testing.T) {
+	g := newGroup(t)
+	enough := errors.New("enough")
+	for at, last := 1, false; !last; at++ {
+		last = true
+		door := &kernel.Door{Trap: func(n int, call kernel.Call) error {
+			if n != at {
+				return nil
+			}
+			last = false
+			return enough
+		}}
+		err := g.Create(door, typical())
+		if err == nil {
+			err = g.Remove(&kernel.Door{})
+		} else if errors.Is(err, enough) {
+			err = nil
+		}
+		if err != nil {
+			t.Fatalf("call %d: %v", at, err)
+		}
+		if g.Exists() {
+			t.Fatalf("call %d failed: the group is there", at)
+		}
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	g := newGroup(t)
+	door := &kernel.Door{}
+	if err := g.Create(door, nil); err != nil {
+		t.Fatal(err)
+	}
+	cmd := spawn(t, g, "sh", "-c", "while :; do :; done")
+	used := func() uint64 {
+		s, err := g.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.CPU.Usage.Total
+	}
+	frozen := func(want bool) {
+		t.Helper()
+		if got, err := g.Frozen(); err != nil || got != want {
+			t.Errorf("frozen: got %v, %v, want %v", got, err, want)
+		}
+	}
+	frozen(false)
+	if err := g.Freeze(door); err != nil {
+		t.Fatal(err)
+	}
+	frozen(true)
+	before := used()
+	time.Sleep(50 * time.Millisecond)
+	if after := used(); after != before {
+		t.Errorf("it used %d ns while it was frozen", after-before)
+	}
+	if err := g.Thaw(door); err != nil {
+		t.Fatal(err)
+	}
+	frozen(false)
+	for deadline := time.Now().Add(patience); used() == before; time.Sleep(interval) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not go on after the thaw")
+		}
+	}
+	if err := g.Freeze(door); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Kill(door, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("a frozen process ended with %v, want it killed", err)
+	}
+}
+
+func TestKillReachesGroupsBelow(t *testing.T) {
+	g := newGroup(t)
+	door := &kernel.Door{}
+	if err := g.Create(door, nil); err != nil {
+		t.Fatal(err)
+	}
+	below, err := g.Below("inner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := below.Create(door, nil); err != nil {
+		t.Fatal(err)
+	}
+	cmd := spawn(t, below, "sleep", "60")
+	if got, err := g.Pids(false); err != nil || len(got) != 0 {
+		t.Errorf("the group itself: got %v, %v, want none", got, err)
+	}
+	if got, err := g.Pids(true); err != nil || !cmp.Equal(got, []int{cmd.Process.Pid}) {
+		t.Errorf("with those below: got %v, %v, want %d", got, err, cmd.Process.Pid)
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := g.Of(string(text)).Paths(), below.Paths(); !cmp.Equal(got, want) {
+		t.Errorf("of the process: %s", cmp.Diff(want, got))
+	}
+	if err := g.Kill(door, unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "terminated") {
+		t.Errorf("it ended with %v, want terminated", err)
+	}
+}

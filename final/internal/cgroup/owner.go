@@ -1,0 +1,38 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// Owned gives the group to a user of the host: the one that the container's user is in a user namespace. It
+// can then make groups of its own below. The specification (config-linux.md, "Cgroup ownership") wants it
+// only on cgroup2, in a new cgroup namespace, and if /sys/fs/cgroup is mounted to be written; on v1 it is not
+// safe, and nothing happens. The limits stay ours: only the files that the kernel names are given away.
+func (g *Group) Owned(door *kernel.Door, uid int) error {
+	p := g.v2()
+	if p == nil {
+		return nil
+	}
+	if err := door.Chown(p.dir, uid); err != nil {
+		return err
+	}
+	names := strings.Fields(readFile("/sys/kernel/cgroup/delegate"))
+	if len(names) == 0 {
+		names = []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+	}
+	for _, name := range names {
+		if strings.Contains(name, "/") {
+			continue
+		}
+		if err := door.Chown(p.dir+"/"+name, uid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
