@@ -56,9 +56,9 @@ func (r rule) String() string {
 	return fmt.Sprintf("%c %s:%s %s", r.kind, number(r.major), number(r.minor), r.access)
 }
 
-// DefaultDevices are the rules for the devices that every container has (OCI config-linux.md, "Default
-// Devices"), and for making, not using, any: an engine sends its own rules, and these go after them.
-func DefaultDevices() []specs.LinuxDeviceCgroup {
+// defaultDevices are the rules for the devices that every container has (OCI config-linux.md, "Default
+// Devices"), and for making, not using, any. They go after those of config.json.
+func defaultDevices() []specs.LinuxDeviceCgroup {
 	row := func(major, minor int64) specs.LinuxDeviceCgroup {
 		r := specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &major, Access: "rwm"}
 		if minor != wild {
@@ -152,11 +152,11 @@ func parseAccess(text string) (a access, err error) {
 	return a, nil
 }
 
-// allow puts the group under the device rules: by the devices controller of v1 where it is mounted, by a BPF
+// allow puts the group under the device rules, and those for the default devices: by the devices controller of v1 where it is mounted, by a BPF
 // program on cgroup2. Whoever has a user namespace only can do neither, but cannot make a device node either
 // (capabilities(7), CAP_MKNOD).
 func (g *Group) allow(door *kernel.Door, devices []specs.LinuxDeviceCgroup) error {
-	rules, open, err := parseRules(devices)
+	rules, open, err := parseRules(append(slices.Clone(devices), defaultDevices()...))
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func spawn(t *testing.T, g *Group, args ...string) *exec.Cmd {
 // typical is what an engine sends.
 func typical() *specs.LinuxResources {
 	return &specs.LinuxResources{
-		Devices: append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, DefaultDevices()...),
+		Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "c", Major: ptr[int64](10), Minor: ptr[int64](200), Access: "rwm"}},
 		Memory:  &specs.LinuxMemory{Limit: ptr[int64](64 << 20), Swap: ptr[int64](128 << 20), Reservation: ptr[int64](32 << 20)},
 		CPU:     &specs.LinuxCPU{Shares: ptr[uint64](512), Quota: ptr[int64](50000), Period: ptr[uint64](100000), Cpus: "0", Mems: "0"},
 		Pids:    &specs.LinuxPids{Limit: ptr[int64](20)},

@@ -1,0 +1,126 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"golang.org/x/sys/unix"
+)
+
+// greedy is a program that takes ever more memory: tail keeps a line that does not end.
+var greedy = []string{"tail", "/dev/zero"}
+
+func tight() *specs.LinuxResources {
+	return &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](8 << 20), Swap: ptr[int64](8 << 20)}}
+}
+
+// watch starts a watch, and returns how often it has told, and how it ended.
+func watch(t *testing.T, start func(context.Context, func()) error) (told *atomic.Int64, stop func() error) {
+	t.Helper()
+	told = &atomic.Int64{}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- start(ctx, func() { told.Add(1) }) }()
+	time.Sleep(50 * time.Millisecond) // for it to be there
+	return told, func() error {
+		cancel()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(patience):
+			return context.DeadlineExceeded
+		}
+	}
+}
+
+func TestOOM(t *testing.T) {
+	g := newGroup(t)
+	door := &kernel.Door{}
+	if err := g.Create(door, tight()); err != nil {
+		t.Fatal(err)
+	}
+	stays := spawn(t, g, "sleep", "60") // or the watch ends with the last process
+	told, stop := watch(t, func(ctx context.Context, tell func()) error { return g.OOM(ctx, door, tell) })
+	if err := spawn(t, g, greedy...).Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("%s ended with %v, want it killed", greedy, err)
+	}
+	for deadline := time.Now().Add(patience); told.Load() == 0; time.Sleep(interval) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody was told")
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if stays.ProcessState != nil {
+		t.Error("the other process ended too")
+	}
+}
+
+// A watch ends by itself when the container does.
+func TestOOMEndsWithTheGroup(t *testing.T) {
+	g := newGroup(t)
+	door := &kernel.Door{}
+	if err := g.Create(door, tight()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := spawn(t, g, "sleep", "60")
+	told, stop := watch(t, func(ctx context.Context, tell func()) error { return g.OOM(ctx, door, tell) })
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := g.Remove(door); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	time.Sleep(20 * time.Millisecond)
+	if err := stop(); err != nil || told.Load() != 0 {
+		t.Errorf("it told %d times and ended with %v, want 0 and nil", told.Load(), err)
+	}
+	if err := g.OOM(t.Context(), door, func() {}); err != nil {
+		t.Errorf("of a group that is gone: %v", err)
+	}
+}
+
+func TestPressure(t *testing.T) {
+	g := newGroup(t)
+	door := &kernel.Door{}
+	limits := tight()
+	if p := g.part("memory"); p.Version == 2 { // memory.high slows down who is over it
+		limits.Memory.Limit, limits.Memory.Swap = ptr[int64](64<<20), ptr[int64](64<<20)
+		limits.Unified = map[string]string{"memory.high": "4194304"}
+	}
+	if err := g.Create(door, limits); err != nil {
+		t.Fatal(err)
+	}
+	p := g.part("memory")
+	if _, err := kernel.ReadFile(p.dir + "/memory.pressure"); p.Version == 2 && errors.Is(err, unix.EOPNOTSUPP) {
+		t.Skipf("PSI is off (psi=1 on the kernel's command line): %v", err)
+	}
+	if err := g.Pressure(t.Context(), door, "some", nil); err == nil {
+		t.Error("a level that does not exist: want an error")
+	}
+	told, stop := watch(t, func(ctx context.Context, tell func()) error { return g.Pressure(ctx, door, Low, tell) })
+	for deadline := time.Now().Add(patience); told.Load() == 0; {
+		cmd := spawn(t, g, greedy...)
+		time.Sleep(100 * time.Millisecond)
+		for p.Version == 2 && told.Load() == 0 && time.Now().Before(deadline) {
+			time.Sleep(interval)
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if told.Load() == 0 && time.Now().After(deadline) {
+			t.Fatal("nobody was told")
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
