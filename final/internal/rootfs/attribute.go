@@ -53,7 +53,8 @@ func changes(set, clear uintptr) (c change) {
 var attributeNames = []op.Flag{
 	{Value: unix.MOUNT_ATTR_RDONLY, Name: "MOUNT_ATTR_RDONLY"}, {Value: unix.MOUNT_ATTR_NOSUID, Name: "MOUNT_ATTR_NOSUID"},
 	{Value: unix.MOUNT_ATTR_NODEV, Name: "MOUNT_ATTR_NODEV"}, {Value: unix.MOUNT_ATTR_NOEXEC, Name: "MOUNT_ATTR_NOEXEC"},
-	{Value: unix.MOUNT_ATTR__ATIME, Name: "MOUNT_ATTR__ATIME"}, {Value: unix.MOUNT_ATTR_NOATIME, Name: "MOUNT_ATTR_NOATIME"},
+	{Value: unix.MOUNT_ATTR__ATIME, Name: "MOUNT_ATTR__ATIME"},
+	{Value: unix.MOUNT_ATTR_NOATIME, Name: "MOUNT_ATTR_NOATIME"},
 	{Value: unix.MOUNT_ATTR_STRICTATIME, Name: "MOUNT_ATTR_STRICTATIME"},
 	{Value: unix.MOUNT_ATTR_NODIRATIME, Name: "MOUNT_ATTR_NODIRATIME"},
 	{Value: unix.MOUNT_ATTR_NOSYMFOLLOW, Name: "MOUNT_ATTR_NOSYMFOLLOW"},
@@ -114,7 +115,7 @@ func (b *builder) setattrOrKeep(mount op.Arg, o options, place string) {
 		b.add(all)
 		return
 	}
-	label := b.after("mount_setattr")
+	label := b.after(place)
 	all.Accept, all.Zero = []unix.Errno{unix.EPERM}, label
 	b.add(all, because(setattr(mount, 0, keep), "some are locked: those stay as they are on the host"))
 	b.here(label)
@@ -136,7 +137,7 @@ func (b *builder) tuneByPath(mount op.Arg, o options, flags uintptr, place strin
 	switch first := remount(want); {
 	case o.set|o.clear == 0:
 	case b.UserNamespace && want != keep:
-		label := b.after("remount")
+		label := b.after(place)
 		first.Accept, first.Zero = []unix.Errno{unix.EPERM}, label
 		b.add(first, because(remount(keep), "some are locked: those stay as they are on the host"))
 		b.here(label)

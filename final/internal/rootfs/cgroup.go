@@ -80,18 +80,20 @@ func (b *builder) hierarchy(dir *op.Var, target string, h Hierarchy, o options) 
 	b.add(because(op.Mkdirat(op.Val(dir), h.Name, 0o755), "one directory each"))
 	if b.Cgroup.Namespace {
 		point := op.NewVar("target")
-		b.add(op.Openat2(op.Val(dir), h.Name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, inRoot, point))
+		b.add(because(op.Openat2(op.Val(dir), h.Name, unix.O_PATH|unix.O_DIRECTORY, inRoot, point), "just made"))
 		b.add(typed(op.Mount(op.Str("cgroup"), b.at(op.Val(point)), h.Type, o.set, h.Options),
-			"it begins at the container's own group", "mount", "-t", h.Type, dashO(o.set, h.Options), optionList(o.set, words(h.Options)...), "cgroup", place))
+			"it begins at the container's own group",
+			"mount", "-t", h.Type, dashO(o.set, h.Options), optionList(o.set, words(h.Options)...), "cgroup", place))
 		b.close(point)
 	} else {
 		tree := op.NewVar("tree")
-		b.add(typed(openTree(op.AtFdcwd(), h.Group, 0, tree), "the container's group, and no other", "mount", "--bind", h.Group, place))
+		b.add(typed(openTree(op.AtFdcwd(), h.Group, 0, tree), "the container's group, and no other",
+			"mount", "--bind", h.Group, place))
 		attributes := options{set: o.set &^ superFlags}
 		if b.MountSetattr {
 			b.tune(op.Val(tree), attributes, 0, place)
 		}
-		b.add(moveMount(op.Val(tree), op.Val(dir), h.Name))
+		b.add(because(moveMount(op.Val(tree), op.Val(dir), h.Name), "there it appears, as it is to be"))
 		if !b.MountSetattr {
 			b.tune(op.Val(tree), attributes, 0, place)
 		}

@@ -21,25 +21,26 @@ type device struct {
 	mode          uint32
 	uid, gid      uint32
 	bound, exists bool // it is the host's, mounted; something may be there
+	why           string
 }
 
 // defaultDevices are those that every container has: they harm nobody, and without /dev/null, "> /dev/null"
 // makes a file that grows. Numbers are from Documentation/admin-guide/devices.txt of the kernel.
 var defaultDevices = []device{
-	{path: "dev/null", kind: unix.S_IFCHR, major: 1, minor: 3, mode: 0o666},
-	{path: "dev/zero", kind: unix.S_IFCHR, major: 1, minor: 5, mode: 0o666},
-	{path: "dev/full", kind: unix.S_IFCHR, major: 1, minor: 7, mode: 0o666},
-	{path: "dev/random", kind: unix.S_IFCHR, major: 1, minor: 8, mode: 0o666},
-	{path: "dev/urandom", kind: unix.S_IFCHR, major: 1, minor: 9, mode: 0o666},
-	{path: "dev/tty", kind: unix.S_IFCHR, major: 5, minor: 0, mode: 0o666},
+	{path: "dev/null", kind: unix.S_IFCHR, major: 1, minor: 3, mode: 0o666, why: "swallows what is written to it"},
+	{path: "dev/zero", kind: unix.S_IFCHR, major: 1, minor: 5, mode: 0o666, why: "zeros without end"},
+	{path: "dev/full", kind: unix.S_IFCHR, major: 1, minor: 7, mode: 0o666, why: "a disk that is always full"},
+	{path: "dev/random", kind: unix.S_IFCHR, major: 1, minor: 8, mode: 0o666, why: "random numbers"},
+	{path: "dev/urandom", kind: unix.S_IFCHR, major: 1, minor: 9, mode: 0o666, why: "random numbers, at once"},
+	{path: "dev/tty", kind: unix.S_IFCHR, major: 5, minor: 0, mode: 0o666, why: "the terminal of whoever opens it"},
 }
 
-var deviceLinks = []struct{ name, target string }{
-	{"fd", "/proc/self/fd"},
-	{"stdin", "/proc/self/fd/0"},
-	{"stdout", "/proc/self/fd/1"},
-	{"stderr", "/proc/self/fd/2"},
-	{"ptmx", "pts/ptmx"}, // of the container's own devpts
+var deviceLinks = []struct{ name, target, why string }{
+	{"fd", "/proc/self/fd", "the open files of whoever looks"},
+	{"stdin", "/proc/self/fd/0", "the first of them"},
+	{"stdout", "/proc/self/fd/1", "the second"},
+	{"stderr", "/proc/self/fd/2", "the third"},
+	{"ptmx", "pts/ptmx", "new terminals come from the container's own devpts"},
 }
 
 // devices makes the nodes and links of /dev, unless the spec mounts the host's /dev there: that one is
@@ -62,10 +63,10 @@ func (b *builder) devices() error {
 		b.device(dev, d)
 	}
 	for _, l := range deviceLinks {
-		b.link(dev, l.name, l.target)
+		b.link(dev, l.name, l.target, l.why)
 	}
 	if b.Kcore {
-		b.link(dev, "core", "/proc/kcore")
+		b.link(dev, "core", "/proc/kcore", "where some debuggers look for the kernel's memory")
 	}
 	b.close(dev)
 	return nil
@@ -136,7 +137,7 @@ func (b *builder) allDevices() ([]device, error) {
 }
 
 func parseDevice(d specs.LinuxDevice) (device, error) {
-	own := device{path: below(d.Path), mode: 0o666}
+	own := device{path: below(d.Path), mode: 0o666, why: "as the spec says"}
 	switch d.Type {
 	case "c", "u": // u is a character device without a buffer, which Linux has not (mknod(1))
 		own.kind = unix.S_IFCHR
@@ -195,8 +196,8 @@ func (b *builder) bindDevice(dir *op.Var, name string, d device) {
 	b.add(missing(dir, name, true),
 		typed(openTree(op.AtFdcwd(), "/"+d.path, 0, tree), "a user namespace may not make nodes: the host's",
 			"mount", "--bind", "/"+d.path, place),
-		moveMount(op.Val(tree), op.Val(dir), name),
-		op.Close(op.Val(tree)))
+		because(moveMount(op.Val(tree), op.Val(dir), name), d.why),
+		closed(op.Val(tree)))
 }
 
 // makeDevice makes the node itself. What is there already must be the same device.
@@ -207,11 +208,11 @@ func (b *builder) makeDevice(dir *op.Var, name string, d device) {
 	if d.kind != unix.S_IFIFO {
 		words = append(words, fmt.Sprint(d.major), fmt.Sprint(d.minor))
 	}
-	node := typed(mknodat(op.Val(dir), name, d.kind|d.mode, unix.Mkdev(d.major, d.minor)), "", words...)
+	node := typed(mknodat(op.Val(dir), name, d.kind|d.mode, unix.Mkdev(d.major, d.minor)), d.why, words...)
 	if !d.exists {
 		b.add(node)
 	} else {
-		label := b.after("mknodat")
+		label := b.after("/" + d.path)
 		node.Accept, node.Zero = []unix.Errno{unix.EEXIST}, label
 		b.add(node)
 		b.sameDevice(dir, name, d)
@@ -220,7 +221,7 @@ func (b *builder) makeDevice(dir *op.Var, name string, d device) {
 	if d.uid|d.gid != 0 {
 		b.add(typed(op.Op{Name: "fchownat", Nr: unix.SYS_FCHOWNAT, Args: []op.Arg{
 			op.Val(dir), op.Str(name), op.Int(d.uid), op.Int(d.gid), op.Flags(unix.AT_SYMLINK_NOFOLLOW, atFlags),
-		}}, "", "chown", "-h", fmt.Sprintf("%d:%d", d.uid, d.gid), place))
+		}}, "its owner", "chown", "-h", fmt.Sprintf("%d:%d", d.uid, d.gid), place))
 	}
 }
 
@@ -254,9 +255,9 @@ func (b *builder) sameDevice(dir *op.Var, name string, d device) {
 const futexCmpRequeue = 4 // futex(2)
 
 // link makes a symbolic link in /dev. What an image has there instead gives way.
-func (b *builder) link(dev *op.Var, name, target string) {
+func (b *builder) link(dev *op.Var, name, target, why string) {
 	place := b.host("dev/" + name)
-	link := typed(symlinkat(target, op.Val(dev), name), "", "ln", "-s", target, place)
+	link := typed(symlinkat(target, op.Val(dev), name), why, "ln", "-s", target, place)
 	if b.devIsEmpty() && !b.mounts("dev/"+name) {
 		b.add(link)
 		return
@@ -264,7 +265,7 @@ func (b *builder) link(dev *op.Var, name, target string) {
 	if b.mounts("dev/" + name) {
 		return
 	}
-	label := b.after("symlinkat")
+	label := b.after("/dev/" + name)
 	first := link
 	first.Accept, first.Zero = []unix.Errno{unix.EEXIST}, label
 	b.add(first, because(op.Op{Name: "unlinkat", Nr: unix.SYS_UNLINKAT, Args: []op.Arg{

@@ -27,7 +27,7 @@ func Enter(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 		because(op.Chdir("/"), "the root, by the only path that is left"),
 		typed(op.Mount(op.Null(), op.Str("/"), "", propagation, ""), propagationWhy(propagation),
 			"mount", "--make-"+propagationName(propagation), "/"),
-		op.Close(op.Val(root)),
+		closed(op.Val(root)),
 	)
 	spare := op.Close(op.Int(b.Spare))
 	spare.Accept = []unix.Errno{unix.EBADF}

@@ -119,6 +119,9 @@ func (b *builder) reopen(target string) *op.Var {
 func (b *builder) bind(i int, o options, source string) {
 	site := b.site(i)
 	place := b.host(site.Target)
+	if o.bind == 0 { // a tmpfs that the parent has filled
+		o.set &^= unix.MS_RDONLY // until Protect, as any tmpfs
+	}
 	tree, opened := b.copies[i]
 	if !opened {
 		result := op.NewVar("tree")
@@ -130,11 +133,11 @@ func (b *builder) bind(i int, o options, source string) {
 		b.tune(tree, o, site.Flags, place)
 	}
 	target := b.target(i, site.File)
-	b.add(because(moveMount(tree, op.Val(target), ""), "there it is, whatever became of the path"))
+	b.add(because(moveMount(tree, op.Val(target), ""), "there it appears, as it is to be"))
 	if !b.MountSetattr {
 		b.tune(tree, o, site.Flags, place)
 	}
-	b.add(op.Close(tree))
+	b.add(closed(tree))
 	b.close(target)
 }
 
@@ -157,8 +160,8 @@ func (b *builder) remount(i int, o options) {
 	m, site := b.spec.Mounts[i], b.site(i)
 	top := b.reopen(site.Target)
 	flags := unix.MS_REMOUNT | o.bind&^unix.MS_REC | o.set
-	b.add(typed(op.Mount(op.Str(m.Source), b.at(op.Val(top)), m.Type, flags, strings.Join(o.data, ",")), "as the spec says",
-		"mount", "-o", optionList(flags, o.data...), b.host(site.Target)))
+	b.add(typed(op.Mount(op.Str(m.Source), b.at(op.Val(top)), m.Type, flags, strings.Join(o.data, ",")),
+		"as the spec says", "mount", "-o", optionList(flags, o.data...), b.host(site.Target)))
 	o.set, o.clear = 0, 0
 	b.tune(op.Val(top), o, 0, b.host(site.Target))
 	b.close(top)

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -136,7 +137,10 @@ func noted(name string) bool {
 // check refuses what a mount of this kind cannot have.
 func (o options) check(mountSetattr bool) error {
 	if (o.rset != 0 || o.rclear != 0) && !mountSetattr {
-		return fmt.Errorf("attributes for a whole tree (such as rro): need mount_setattr(2), Linux 5.12")
+		return errors.New("attributes for a whole tree (such as rro): need mount_setattr(2), Linux 5.12")
+	}
+	if o.copyUp && o.set&superFlags != 0 {
+		return errors.New("sync, dirsync, mand, lazytime, iversion: not together with tmpcopyup")
 	}
 	if o.bind == 0 || o.remount {
 		return nil
@@ -145,7 +149,7 @@ func (o options) check(mountSetattr bool) error {
 		return fmt.Errorf("%q: not an option of bind mounts, which have no file system of their own", o.data[0])
 	}
 	if o.set&superFlags != 0 {
-		return fmt.Errorf("sync, dirsync, mand, lazytime, iversion: they belong to the file system, a bind mount cannot change them")
+		return errors.New("sync, dirsync, mand, lazytime, iversion: of the file system, a bind mount cannot change them")
 	}
 	return nil
 }

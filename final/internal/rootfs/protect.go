@@ -3,7 +3,6 @@
 package rootfs
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -35,7 +34,7 @@ func Protect(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 	}
 	if s.Root != nil && s.Root.Readonly {
 		o := options{set: unix.MS_RDONLY}
-		b.tune(op.Val(root), o, b.RootFlags, b.Root)
+		b.tune(op.Val(root), o, b.RootFlags, b.Root) // only now: until here mount points were made in it
 	}
 	b.land()
 	return nil
@@ -59,7 +58,7 @@ func (b *builder) find(path, label string) *op.Var {
 
 // readOnlyPath mounts a path on itself: only a mount can be read-only.
 func (b *builder) readOnlyPath(path string) {
-	label, place := b.after("read-only path"), b.host(below(path))
+	label, place := b.after(path), b.host(below(path))
 	found, tree := b.find(path, label), op.NewVar("tree")
 	b.add(typed(openTree(op.Val(found), "", unix.AT_RECURSIVE, tree), "only a mount can be read-only: the path on itself",
 		"mount", "--rbind", place, place))
@@ -67,28 +66,30 @@ func (b *builder) readOnlyPath(path string) {
 	if b.MountSetattr {
 		b.tune(op.Val(tree), change, flags, place)
 	}
-	b.add(moveMount(op.Val(tree), op.Val(found), ""))
+	b.add(because(moveMount(op.Val(tree), op.Val(found), ""), "over what it is a copy of"))
 	if !b.MountSetattr {
 		b.tune(op.Val(tree), change, flags, place)
 	}
-	b.add(op.Close(op.Val(tree)), op.Close(op.Val(found)))
+	b.close(tree)
+	b.close(found)
 	b.here(label)
 }
 
 // mask covers a path: a file by the host's /dev/null, a directory by an empty one that cannot be written.
 func (b *builder) mask(path string) {
-	label, place := b.after("masked path"), b.host(below(path))
+	label, place := b.after(path), b.host(below(path))
 	found := b.find(path, label)
 	target := b.at(op.Val(found))
 	file := typed(op.Mount(op.Str("/dev/null"), target, "", unix.MS_BIND, ""), "nothing to read in it",
 		"mount", "--bind", "/dev/null", place)
-	file.Zero = fmt.Sprintf("masked %d", len(b.list.Ops))
+	file.Zero = b.after("the mask of " + path)
 	file.Accept = []unix.Errno{unix.ENOTDIR}
-	directory := typed(op.Mount(op.Str("tmpfs"), target, "tmpfs", unix.MS_RDONLY, strings.Join(b.context("tmpfs", emptyTmpfs), ",")),
+	data := strings.Join(b.context("tmpfs", emptyTmpfs), ",")
+	directory := typed(op.Mount(op.Str("tmpfs"), target, "tmpfs", unix.MS_RDONLY, data),
 		"it is a directory: an empty one, read-only", "mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place)
 	b.add(file, directory)
 	b.here(file.Zero)
-	b.add(op.Close(op.Val(found)))
+	b.close(found)
 	b.here(label)
 }
 

@@ -89,8 +89,11 @@ func (b *builder) add(ops ...op.Op) {
 	b.list.Add(ops...)
 }
 
-// after returns the label of an op that is still to come: the one added after the next call of here.
-func (b *builder) after(what string) string { return fmt.Sprintf("after %s %d", what, len(b.list.Ops)) }
+// after returns the label of an op that is still to come: the one added after the next call of here. The
+// number keeps labels apart.
+func (b *builder) after(what string) string {
+	return fmt.Sprintf("after %s (%d)", what, len(b.list.Ops))
+}
 
 // here makes the next op the one with the label.
 func (b *builder) here(label string) { b.label = label }
@@ -98,7 +101,7 @@ func (b *builder) here(label string) { b.label = label }
 // land ends a part: jumps to what comes next need an op of this part to go to.
 func (b *builder) land() {
 	if b.label != "" {
-		b.add(op.Op{Nr: op.Let, Args: []op.Arg{op.Int(0).As("-")}, Why: "where the jumps from above go on"})
+		b.add(op.Op{Nr: op.Let, Args: []op.Arg{op.Int(0).As("-")}, Why: "nothing to do: where the jumps from above lead"})
 	}
 }
 
@@ -124,7 +127,7 @@ func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	if err := b.devices(); err != nil {
 		return nil, err
 	}
-	b.add(umask(0o022))
+	b.add(because(umask(0o022), "what programs expect"))
 	return b.root, nil
 }
 
@@ -135,8 +138,7 @@ func (b *builder) bindRoot() {
 	tree := openTree(op.AtFdcwd(), b.Root, unix.AT_RECURSIVE, b.root)
 	tree.Shell, tree.Why = op.Shell("mount", "--rbind", b.Root, b.Root), "pivot_root wants a mount point"
 	move := moveMount(op.Val(b.root), op.AtFdcwd(), b.Root)
-	move.Args[4] = op.Int(unix.MOVE_MOUNT_F_EMPTY_PATH).As("MOVE_MOUNT_F_EMPTY_PATH")
-	b.add(slave, tree, because(move, "and from here on the descriptor is the container's root"))
+	b.add(slave, tree, because(move, "from here on, paths of the container are looked up below root"))
 }
 
 // openShared copies the sources of bind mounts while they are still peers of the host's mounts, if the spec
@@ -169,7 +171,7 @@ func (b *builder) rootPropagation() (uintptr, error) {
 	}
 	p, ok := findOption(propagations, name)
 	if !ok {
-		return 0, fmt.Errorf("linux.rootfsPropagation: %q: want one of shared, slave, private, unbindable, or with an r before", name)
+		return 0, fmt.Errorf("linux.rootfsPropagation: %q: want shared, slave, private, unbindable, or with an r before", name)
 	}
 	return p.set, nil
 }

@@ -46,10 +46,10 @@ func Sysctl(l *op.List, s *specs.Spec) error {
 		}
 		value, fd := s.Linux.Sysctl[name], op.NewVar("parameter")
 		l.Add(
-			op.Open("/proc/sys/"+file, unix.O_WRONLY, fd),
+			because(op.Open("/proc/sys/"+file, unix.O_WRONLY, fd), "through the host's procfs, which the container cannot fake"),
 			typed(op.Write(op.Val(fd), value), "a kernel parameter of the container's own namespace",
 				"sysctl", "-w", name+"="+value),
-			op.Close(op.Val(fd)),
+			closed(op.Val(fd)),
 		)
 	}
 	return nil

@@ -41,6 +41,7 @@ func (b *builder) open(target string, exists int, file, real bool) *op.Var {
 		if i >= exists {
 			b.add(missing(dir, names[i], last && file))
 		}
+		b.close(dir)
 		next, flags := op.NewVar("dir"), unix.O_PATH|unix.O_DIRECTORY
 		if last {
 			next.Name = "target"
@@ -48,8 +49,11 @@ func (b *builder) open(target string, exists int, file, real bool) *op.Var {
 				flags = unix.O_PATH
 			}
 		}
-		b.add(op.Openat2(op.Val(b.root), strings.Join(names[:i+1], "/"), flags, resolve, next))
-		b.close(dir)
+		why := "looked up by the kernel, within the root"
+		if real {
+			why += ": no symbolic link in the way"
+		}
+		b.add(because(op.Openat2(op.Val(b.root), strings.Join(names[:i+1], "/"), flags, resolve, next), why))
 		dir = next
 	}
 	return dir
@@ -63,20 +67,22 @@ func missing(dir *op.Var, name string, file bool) op.Op {
 		o = mknodat(op.Val(dir), name, unix.S_IFREG|0o644, 0)
 	}
 	o.Accept = []unix.Errno{unix.EEXIST}
-	return because(o, "the mount point, if it is missing")
+	return because(o, "if it is missing")
 }
 
 // close closes a descriptor, unless it is the root's, which all need.
 func (b *builder) close(fd *op.Var) {
 	if fd != b.root {
-		b.add(op.Close(op.Val(fd)))
+		b.add(closed(op.Val(fd)))
 	}
 }
+
+func closed(fd op.Arg) op.Op { return because(op.Close(fd), "done with it") }
 
 // at adds the op that gives a descriptor the number that a path can name, and returns the path. The host's
 // procfs is still mounted at /proc, and nobody in the container can change it.
 func (b *builder) at(fd op.Arg) op.Arg {
-	b.add(op.Dup(fd, b.Spare, unix.O_CLOEXEC))
+	b.add(because(op.Dup(fd, b.Spare, unix.O_CLOEXEC), "a number that a path can name"))
 	return op.Str(fmt.Sprintf("/proc/self/fd/%d", b.Spare))
 }
 

@@ -1,0 +1,166 @@
+//go:build linux
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// Survey fills in what can be seen from the host before the container is there: o.Sites, o.RootFlags, o.Kcore
+// and o.MountSetattr. It changes nothing, and nothing is safe because of it: it makes the plan short, and
+// knows where a symbolic link leads whose target is not there yet, such as /var/run to /run. The container
+// side has no words to ask for that.
+func Survey(s *specs.Spec, o *Options) error {
+	_, err := os.Lstat("/proc/kcore")
+	o.Kcore = err == nil
+	o.MountSetattr = kernel.MountSetattr() == nil
+	if !o.MountSetattr {
+		o.RootFlags, _ = mountFlags(o.Root) // unknown is none; what is locked stays anyway
+	}
+	o.Sites = nil
+	b := newBuilder(nil, s, *o, nil)
+	for i := range s.Mounts {
+		site, err := b.survey(i)
+		if err != nil {
+			return fmt.Errorf("mounts[%d].%w", i, err)
+		}
+		o.Sites = append(o.Sites, site)
+		b.Sites = o.Sites
+	}
+	return nil
+}
+
+// survey looks at the place and the source of a mount. The mounts before it have been looked at.
+func (b *builder) survey(i int) (site Site, err error) {
+	m, o := b.spec.Mounts[i], b.options(i)
+	real := mustBeReal(below(m.Destination)) || m.Type == "proc" || m.Type == "sysfs"
+	site, err = b.resolve(below(m.Destination), i, !real)
+	if err != nil {
+		return site, fmt.Errorf("destination: %q: %w", m.Destination, err)
+	}
+	if o.bind == 0 || o.remount {
+		return site, nil
+	}
+	info, err := os.Stat(b.source(i))
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) { // another user's, for an unprivileged parent: the mount will tell
+			return site, nil
+		}
+		return site, fmt.Errorf("source: %w", err)
+	}
+	site.File = !info.IsDir()
+	if !b.MountSetattr || site.Target == "proc" {
+		site.Flags, site.Proc = mountFlags(b.source(i))
+	}
+	return site, nil
+}
+
+const mostLinks = 40 // that the kernel follows in one path (path_resolution(7))
+
+// resolve finds where a path leads below the root, once the first n mounts are made.
+func (b *builder) resolve(target string, n int, follow bool) (site Site, err error) {
+	rest, done := strings.Split(target, "/"), []string{}
+	missing := false
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			done = done[:max(len(done)-1, 0)]
+			site.Exists, missing = min(site.Exists, len(done)), false
+			continue
+		}
+		done = append(done, name)
+		if missing {
+			continue
+		}
+		mode, link := b.look(strings.Join(done, "/"), n)
+		switch {
+		case mode == 0:
+			missing = true
+		case link != "" && follow:
+			if links++; links > mostLinks {
+				return site, unix.ELOOP
+			}
+			done = done[:len(done)-1]
+			if path.IsAbs(link) {
+				done = done[:0]
+			}
+			site.Exists = len(done)
+			rest = append(strings.Split(link, "/"), rest...)
+		default:
+			site.Exists, site.Mode = len(done), mode
+		}
+	}
+	site.Target = strings.Join(done, "/")
+	if site.Exists < len(done) || site.Mode&unix.S_IFMT != unix.S_IFDIR {
+		site.Mode = 0
+	}
+	site.Mode &^= unix.S_IFMT
+	return site, nil
+}
+
+// look is lstat(2) of a target without symbolic links before its last component: the permissions and S_IFMT
+// bits are 0 if nothing is there, link is where a symbolic link leads.
+func (b *builder) look(target string, n int) (mode uint32, link string) {
+	place := path.Join(b.Root, target)
+	for i := n - 1; i >= 0; i-- {
+		at, o := b.site(i).Target, b.options(i)
+		inside, ok := strings.CutPrefix(target+"/", at+"/")
+		if !ok || o.remount || o.copyUp {
+			continue
+		}
+		kind := b.spec.Mounts[i].Type
+		switch {
+		case o.bind != 0:
+			place = path.Join(b.source(i), inside)
+		case inside == "" || kind == "proc" || kind == "sysfs":
+			return unix.S_IFDIR, "" // the kernel's files are there
+		case kind == "tmpfs" || kind == "devpts" || kind == "mqueue":
+			return 0, ""
+		}
+		break
+	}
+	var stat unix.Stat_t
+	if err := unix.Lstat(place, &stat); err != nil {
+		return 0, ""
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		link, _ = os.Readlink(place) // empty is no link
+	}
+	return stat.Mode, link
+}
+
+// mountFlags are the flags of the mount that a path is on, and whether that is a procfs. statfs(2) has bits of
+// its own for them, most with the numbers of mount(2).
+func mountFlags(place string) (flags uintptr, proc bool) {
+	const relatime, nosymfollow = 0x1000, 0x2000 // ST_RELATIME, ST_NOSYMFOLLOW
+	var stat unix.Statfs_t
+	if err := unix.Statfs(place, &stat); err != nil {
+		return 0, false
+	}
+	const same = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME
+	flags = uintptr(stat.Flags) & same
+	switch {
+	case stat.Flags&relatime != 0:
+		flags |= unix.MS_RELATIME
+	case flags&unix.MS_NOATIME == 0:
+		flags |= unix.MS_STRICTATIME
+	}
+	if stat.Flags&nosymfollow != 0 {
+		flags |= unix.MS_NOSYMFOLLOW
+	}
+	return flags, stat.Type == unix.PROC_SUPER_MAGIC
+}
