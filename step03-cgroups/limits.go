@@ -83,6 +83,9 @@ type setting struct {
 // period is the stretch of time over which the kernel doles out quotas, in microseconds. Its default.
 const period = 100_000
 
+// quota is the time in a period, to the nearest microsecond: 0.58 has no exact form as a float64.
+func (c cpus) quota() int { return int(math.Round(float64(c) * period)) }
+
 // settings are the limits in the words of cgroup v2 (the kernel's admin-guide/cgroup-v2.rst).
 func (l limits) settings() []setting {
 	var s []setting
@@ -95,8 +98,7 @@ func (l limits) settings() []setting {
 			setting{controller: "memory", file: "memory.oom.group", value: "1"})
 	}
 	if l.CPUs > 0 {
-		quota := int(float64(l.CPUs) * period)
-		s = append(s, setting{controller: "cpu", file: "cpu.max", value: fmt.Sprintf("%d %d", quota, period)})
+		s = append(s, setting{controller: "cpu", file: "cpu.max", value: fmt.Sprintf("%d %d", l.CPUs.quota(), period)})
 	}
 	if l.PIDs > 0 {
 		s = append(s, setting{controller: "pids", file: "pids.max", value: l.PIDs.String()})

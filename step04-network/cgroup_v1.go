@@ -46,10 +46,9 @@ func (s setting) v1(l limits) []setting {
 	case "memory.swap.max": // v2 counts swap alone, v1 memory and swap together
 		return []setting{{file: "memory.memsw.limit_in_bytes", value: l.Memory.String(), optional: true}}
 	case "cpu.max":
-		quota := int(float64(l.CPUs) * period)
 		return []setting{
 			{file: "cpu.cfs_period_us", value: strconv.Itoa(period)},
-			{file: "cpu.cfs_quota_us", value: strconv.Itoa(quota)},
+			{file: "cpu.cfs_quota_us", value: strconv.Itoa(l.CPUs.quota())},
 		}
 	case "pids.max":
 		return []setting{s}
