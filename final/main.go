@@ -2,9 +2,10 @@
 
 // Command final is the workshop's last step: a container runtime that people and engines can use.
 //
-// main only wires the verbs together. Each verb is one file of this folder, named after it, and each
-// does its work with the packages under internal, where imports point strictly downward
-// (layout_test.go holds the order).
+// main only wires the verbs together. Each verb is one file of this folder, named after it, and each does its
+// work with the packages under internal, where imports point strictly downward (layout_test.go holds the
+// order). The verbs of the OCI runtime, which engines call many times a second, are in a table (oci.go); the
+// others are cobra's.
 package main
 
 import (
@@ -22,6 +23,28 @@ func main() {
 	if code, ok := lab.Main(os.Args); ok {
 		os.Exit(code)
 	}
+	os.Exit(execute(os.Args[1:]))
+}
+
+// execute carries out a command line and returns the exit code.
+func execute(args []string) int {
+	s, rest, err := parseGlobals(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "final:", err)
+		return 1
+	}
+	if len(rest) > 0 {
+		if verb, ok := findVerb(rest[0]); ok {
+			return s.finish(verb.call(s, rest[1:]))
+		}
+	}
+	return s.finish(people().run(rest))
+}
+
+// A tree is cobra's: the verbs for people.
+type tree struct{ *cobra.Command }
+
+func people() tree {
 	root := &cobra.Command{
 		Use:           "final",
 		Short:         "A container runtime in Go, straight on the kernel",
@@ -29,15 +52,15 @@ func main() {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand())
-
-	if err := root.Execute(); err != nil {
-		var exit exitError
-		if errors.As(err, &exit) {
-			os.Exit(int(exit))
-		}
-		fmt.Fprintln(os.Stderr, "final:", err)
-		os.Exit(1)
+	for _, v := range verbs {
+		root.AddCommand(v.help())
 	}
+	return tree{root}
+}
+
+func (t tree) run(args []string) error {
+	t.SetArgs(args)
+	return t.Execute()
 }
 
 // noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)
@@ -52,3 +75,18 @@ func noArguments(command *cobra.Command, args []string) error {
 type exitError int
 
 func (code exitError) Error() string { return fmt.Sprintf("exit status %d", int(code)) }
+
+// codeOf is the exit code for an error, and whether there is something to be said of it.
+func codeOf(err error) (code int, silent bool) {
+	var exit exitError
+	var exec *failedExec
+	switch {
+	case err == nil:
+		return 0, true
+	case errors.As(err, &exit):
+		return int(exit), true
+	case errors.As(err, &exec):
+		return 255, false
+	}
+	return 1, false
+}

@@ -140,6 +140,19 @@ func Exit(code int) Op {
 	return Op{Name: "exit_group", Nr: unix.SYS_EXIT_GROUP, Args: []Arg{Int(code)}}
 }
 
+// Setns is setns(2): it joins the namespaces that a descriptor stands for. kind is 0 for whichever it is, or
+// with a pidfd the CLONE_NEW* of those to join.
+func Setns(fd Arg, kind int) Op {
+	return Op{Name: "setns", Nr: unix.SYS_SETNS, Args: []Arg{fd, Flags(kind, CloneFlags)}}
+}
+
+// CloneFlags are the flags of clone(2) that plans use.
+var CloneFlags = []Flag{
+	{unix.CLONE_NEWUSER, "CLONE_NEWUSER"}, {unix.CLONE_NEWPID, "CLONE_NEWPID"}, {unix.CLONE_NEWNS, "CLONE_NEWNS"},
+	{unix.CLONE_NEWNET, "CLONE_NEWNET"}, {unix.CLONE_NEWIPC, "CLONE_NEWIPC"}, {unix.CLONE_NEWUTS, "CLONE_NEWUTS"},
+	{unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"}, {unix.CLONE_NEWTIME, "CLONE_NEWTIME"}, {unix.CLONE_PARENT, "CLONE_PARENT"},
+}
+
 // Fail ends the list's part for failures: it sends the report to a descriptor, and exits.
 func (l *List) Fail(fd Arg, code int) {
 	l.Failure = []Op{

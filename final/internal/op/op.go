@@ -36,6 +36,7 @@ type Op struct {
 
 	Shell string // the command that would do the same; empty if there is none
 	Why   string // the reason, in a few words
+	Means string // what a failure means: it stands before the error, in place of the call; empty is the call
 }
 
 // String returns the call as strace(1) prints it, and where its result goes.
@@ -53,6 +54,17 @@ func (o Op) String() string {
 	}
 	return text
 }
+
+// Words are what stands before the error when the op fails.
+func (o Op) Words() string {
+	if o.Means != "" {
+		return o.Means
+	}
+	return o.String()
+}
+
+// Failed words the failure of an op.
+func (o Op) Failed(errno unix.Errno) error { return fmt.Errorf("%s: %w", o.Words(), errno) }
 
 // An Arg is an argument of a system call: a number, an address, or what is stored there.
 type Arg struct {
@@ -165,4 +177,21 @@ func Flags[T integer](value T, names []Flag) Arg {
 		set = append(set, fmt.Sprintf("%#x", rest))
 	}
 	return Arg{value: uint64(value), text: strings.Join(set, "|")}
+}
+
+// ErrnoName is the constant's name.
+func ErrnoName(errno unix.Errno) string {
+	if name := unix.ErrnoName(errno); name != "" {
+		return name
+	}
+	return strconv.Itoa(int(errno))
+}
+
+// ErrnoNames names errors in a row.
+func ErrnoNames(list []unix.Errno) string {
+	names := make([]string, len(list))
+	for i, errno := range list {
+		names[i] = ErrnoName(errno)
+	}
+	return strings.Join(names, " ")
 }

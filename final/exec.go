@@ -1,0 +1,165 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+var execVerb = verb{"exec ID [CMD [ARG...]]", "Run one more command in a container", 1, -1,
+	func(flags *pflag.FlagSet) func(*session, []string) error {
+		var f execFlags
+		f.add(flags)
+		return func(s *session, args []string) error {
+			err := s.exec_(&f, args)
+			if _, silent := codeOf(err); !silent {
+				return &failedExec{err}
+			}
+			return err
+		}
+	}}
+
+// failedExec is an exec that did not come to its command: 255, as runc.
+type failedExec struct{ error }
+
+func (f *failedExec) Unwrap() error { return f.error }
+
+// execFlags are the flags of exec.
+type execFlags struct {
+	runtime.ExecOptions
+	process, socket, cwd, user, label, apparmor string
+	env, capabilities                           []string
+	groups                                      []int64
+	terminal, detach, noNewPrivileges           bool
+}
+
+func (f *execFlags) add(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.process, "process", "p", "", "file with the process, as in config.json")
+	flags.StringVar(&f.socket, "console-socket", "", "socket that gets the terminal")
+	flags.StringVar(&f.PidfdSocket, "pidfd-socket", "", "socket that gets a pidfd of the process")
+	flags.StringVar(&f.PidFile, "pid-file", "", "file for the process id")
+	flags.StringVar(&f.cwd, "cwd", "", "working directory (default the container's)")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "variable of the environment, NAME=VALUE")
+	flags.StringVarP(&f.user, "user", "u", "", "UID[:GID] (default the container's)")
+	flags.Int64SliceVarP(&f.groups, "additional-gids", "g", nil, "further group ids")
+	flags.StringArrayVarP(&f.capabilities, "cap", "c", nil, "further capability")
+	flags.StringVar(&f.label, "process-label", "", "SELinux label")
+	flags.StringVar(&f.apparmor, "apparmor", "", "AppArmor profile")
+	flags.BoolVar(&f.noNewPrivileges, "no-new-privs", false, "set-user-id programs get no rights")
+	flags.BoolVarP(&f.terminal, "tty", "t", false, "give it a terminal")
+	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait")
+	flags.IntVar(&f.PreserveFDs, "preserve-fds", 0, "how many descriptors from 3 on the command gets")
+	flags.StringVar(&f.Cgroup, "cgroup", "", "cgroup below the container's")
+	flags.BoolVar(&f.IgnorePaused, "ignore-paused", false, "also in a paused container: it runs when that goes on")
+}
+
+func (s *session) exec_(f *execFlags, args []string) error {
+	c, err := s.runtime().Load(args[0])
+	if err != nil {
+		return err
+	}
+	o := f.ExecOptions
+	if o.Process, err = f.processOf(c, args[1:]); err != nil {
+		return err
+	}
+	fg, err := newForeground(f.socket, f.detach, func() (bool, error) { return o.Process.Terminal, nil })
+	if err != nil {
+		return err
+	}
+	defer fg.close()
+	o.Console = fg.socket
+	p, err := c.Exec(o)
+	if err != nil {
+		return err
+	}
+	defer p.Pidfd.Close()
+	if err := fg.attach(); err != nil || f.detach {
+		return err
+	}
+	return fg.wait(p.Pid)
+}
+
+// processOf is the process of a file, or the container's own with what the flags say.
+func (f *execFlags) processOf(c *runtime.Container, args []string) (*specs.Process, error) {
+	if f.process != "" {
+		text, err := os.ReadFile(f.process)
+		if err != nil {
+			return nil, fmt.Errorf("--process: %w", err)
+		}
+		p := &specs.Process{}
+		if err := json.Unmarshal(text, p); err != nil {
+			return nil, fmt.Errorf("--process %s: %w", f.process, err)
+		}
+		return p, nil
+	}
+	if len(args) == 0 {
+		return nil, errors.New("exec: want a command, or --process FILE")
+	}
+	p, err := c.Process()
+	if err != nil {
+		return nil, err
+	}
+	p.Args, p.Terminal = args, f.terminal
+	p.Env = append(p.Env, f.env...)
+	p.NoNewPrivileges = p.NoNewPrivileges || f.noNewPrivileges
+	for _, set := range []struct{ field, value *string }{
+		{&p.Cwd, &f.cwd}, {&p.SelinuxLabel, &f.label}, {&p.ApparmorProfile, &f.apparmor},
+	} {
+		if *set.value != "" {
+			*set.field = *set.value
+		}
+	}
+	for _, gid := range f.groups {
+		if gid < 0 || gid >= 1<<32-1 {
+			return nil, fmt.Errorf("--additional-gids %d: want a group id", gid)
+		}
+		p.User.AdditionalGids = append(p.User.AdditionalGids, uint32(gid))
+	}
+	f.addCapabilities(p)
+	if f.user == "" {
+		return p, nil
+	}
+	p.User.UID, p.User.GID, err = parseUser(f.user, p.User.GID)
+	return p, err
+}
+
+// addCapabilities gives the process further capabilities, not to be inherited.
+func (f *execFlags) addCapabilities(p *specs.Process) {
+	if len(f.capabilities) == 0 {
+		return
+	}
+	if p.Capabilities == nil {
+		p.Capabilities = &specs.LinuxCapabilities{}
+	}
+	for _, set := range []*[]string{&p.Capabilities.Bounding, &p.Capabilities.Effective, &p.Capabilities.Permitted} {
+		*set = append(*set, f.capabilities...)
+	}
+}
+
+// parseUser reads UID or UID:GID. Names are not looked up: the container's files, in which they would be
+// found, are not to be trusted with whom the command runs as.
+func parseUser(text string, gid uint32) (uint32, uint32, error) {
+	user, group, both := strings.Cut(text, ":")
+	u, err := strconv.ParseUint(user, 10, 32)
+	if err != nil || u == 1<<32-1 {
+		return 0, 0, fmt.Errorf("--user %q: want UID or UID:GID, as numbers", text)
+	}
+	if !both {
+		return uint32(u), gid, nil
+	}
+	g, err := strconv.ParseUint(group, 10, 32)
+	if err != nil || g == 1<<32-1 {
+		return 0, 0, fmt.Errorf("--user %q: want UID or UID:GID, as numbers", text)
+	}
+	return uint32(u), uint32(g), nil
+}

@@ -1,0 +1,14 @@
+//go:build linux
+
+package main
+
+import (
+	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+var featuresVerb = verb{"features", "Print what this runtime can do, as the specification has it", 0, 0,
+	func(*pflag.FlagSet) func(*session, []string) error {
+		return func(*session, []string) error { return printJSON(runtime.Features()) }
+	}}

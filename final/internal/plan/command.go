@@ -1,0 +1,82 @@
+//go:build linux
+
+package plan
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// defaultPath is where commands are, for a process that has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
+
+// candidates are the paths at which a command may be, in the order they are tried (environ(7), execvp(3)).
+func candidates(name string, env []string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	search := defaultPath
+	for _, variable := range env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			search = value // the last one counts
+		}
+	}
+	var list []string
+	for dir := range strings.SplitSeq(search, ":") {
+		if dir == "" {
+			dir = "." // as shells have it
+		}
+		list = append(list, path.Join(dir, name))
+	}
+	if len(list) > 0 && !strings.Contains(list[0], "/") {
+		list[0] = "./" + list[0]
+	}
+	return list
+}
+
+// findCommand looks for the command in the container, as its user: a command that is missing fails the
+// creation of a container, not its start.
+func (c *create) findCommand() error {
+	name := c.process.Args[0]
+	list := candidates(name, c.process.Env)
+	c.command = op.NewVar("command")
+	for i, candidate := range list {
+		next := fmt.Sprintf("path %d", i+1)
+		choose := op.Op{Nr: op.Let, Args: []op.Arg{op.Str(candidate)}, Result: c.command}
+		if i > 0 {
+			choose.Label = fmt.Sprintf("path %d", i)
+		}
+		access := op.Op{Name: "faccessat", Nr: unix.SYS_FACCESSAT, Args: []op.Arg{
+			op.AtFdcwd(), op.Str(candidate), op.Int(unix.X_OK).As("X_OK"),
+		}, Why: "is there a command, and may this user run it?"}
+		isDir := op.Open(candidate, unix.O_PATH|unix.O_DIRECTORY, nil)
+		isDir.Accept, isDir.Accepted, isDir.Why = []unix.Errno{unix.ENOTDIR}, "found", "or is it a directory?"
+		if len(list) == 1 {
+			access.Means = fmt.Sprintf("exec: %q: stat %s", name, name)
+			c.Add(choose, access, isDir)
+			break
+		}
+		access.Accept, access.Accepted = []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOTDIR, unix.ELOOP, unix.ENAMETOOLONG}, next
+		isDir.Zero, isDir.Positive = next, next
+		c.Add(choose, access, isDir)
+	}
+	// Here the search has come to its end. An op that cannot succeed says so.
+	missing := op.Open("", unix.O_PATH, nil)
+	missing.Label = fmt.Sprintf("path %d", len(list))
+	missing.Why, missing.Means = "not found", fmt.Sprintf("exec: %q: executable file not found in $PATH", name)
+	if len(list) == 1 {
+		missing = op.Open(list[0], unix.O_WRONLY, nil) // EISDIR
+		missing.Why, missing.Means = "a directory is no command", fmt.Sprintf("exec: %q", name)
+	}
+	c.Add(missing)
+	return nil
+}

@@ -1,0 +1,86 @@
+//go:build linux
+
+package plan
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/confine"
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// Exec returns the container side of one more process in a container. It joins the namespaces of the
+// container's first process, o.Target, and is that container's process in all else.
+func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
+	c := &create{List: &op.List{}, spec: s, process: p, o: o}
+	c.Fail(op.Int(o.Sync), 1)
+	for _, add := range []func() error{
+		c.setInitialAffinity,
+		c.isolate,
+		c.openLabels,
+		c.joinTarget,
+		c.setAttributes,
+		c.openRoot,
+		c.openConsole,
+		c.takeTerminal,
+		c.enterDirectory,
+		c.confine,
+		c.findCommand,
+		c.waitForStart,
+		c.execute,
+	} {
+		if err := add(); err != nil {
+			return nil, err
+		}
+	}
+	return c.List, nil
+}
+
+// Hook returns the container side of a hook: a program that runs in the container's namespaces, and is not
+// confined. What is not of the container's file system when it runs, is not of the hook's.
+func Hook(path string, args, env []string, o Options) *op.List {
+	c := &create{List: &op.List{}, spec: &specs.Spec{}, o: o}
+	c.Fail(op.Int(o.Sync), 1)
+	closeRange := op.CloseRange(c.o.First, 0)
+	closeRange.Why = "nothing that was inherited by mistake"
+	c.Add(closeRange)
+	c.join()
+	keep := op.CloseRange(3, unix.CLOSE_RANGE_CLOEXEC)
+	keep.Why = "the hook gets the standard streams, and nothing else"
+	c.Add(keep, execve(op.Str(path), args, env))
+	return c.List
+}
+
+func (c *create) setInitialAffinity() error {
+	return confine.InitialAffinity(c.List, c.process.ExecCPUAffinity)
+}
+
+// joinTarget joins the namespaces of the container's first process.
+func (c *create) joinTarget() error {
+	c.join()
+	if c.o.TargetKinds&unix.CLONE_NEWUSER != 0 {
+		c.becomeRoot()
+	}
+	return nil
+}
+
+// join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
+// pidfd since Linux 5.8). The PID namespace is another matter: the process was born in it.
+func (c *create) join() {
+	if c.o.TargetKinds == 0 {
+		return
+	}
+	setns := op.Setns(op.Int(c.o.Target).As("container"), int(c.o.TargetKinds))
+	setns.Why, setns.Shell = "the namespaces of the container's first process", "nsenter --target PID --all"
+	c.Add(setns)
+}
+
+// openRoot opens the container's root from within.
+func (c *create) openRoot() error {
+	c.root = op.NewVar("root")
+	open := op.Open("/", unix.O_PATH|unix.O_DIRECTORY, c.root)
+	open.Why = "the container's root: paths are resolved below it"
+	c.Add(open)
+	return nil
+}

@@ -1,0 +1,256 @@
+//go:build linux
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// A Kind is a kind of namespace (namespaces(7)).
+type Kind struct {
+	Type    specs.LinuxNamespaceType
+	File    string // in /proc/PID/ns
+	Flag    uintptr
+	Unshare string // option of unshare(1)
+}
+
+// Kinds are the kinds of namespaces. The user namespace is first: who is in it may do more in the others.
+var Kinds = []Kind{
+	{specs.UserNamespace, "user", unix.CLONE_NEWUSER, "--user"},
+	{specs.PIDNamespace, "pid", unix.CLONE_NEWPID, "--pid --fork"},
+	{specs.MountNamespace, "mnt", unix.CLONE_NEWNS, "--mount"},
+	{specs.NetworkNamespace, "net", unix.CLONE_NEWNET, "--net"},
+	{specs.IPCNamespace, "ipc", unix.CLONE_NEWIPC, "--ipc"},
+	{specs.UTSNamespace, "uts", unix.CLONE_NEWUTS, "--uts"},
+	{specs.CgroupNamespace, "cgroup", unix.CLONE_NEWCGROUP, "--cgroup"},
+	{specs.TimeNamespace, "time", unix.CLONE_NEWTIME, "--time"},
+}
+
+// KindOf returns the kind that the specification calls t.
+func KindOf(t specs.LinuxNamespaceType) (k Kind, ok bool) {
+	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Type == t })
+	if i < 0 {
+		return k, false
+	}
+	return Kinds[i], true
+}
+
+// FlagNames names the CLONE_NEW* flags, as in C.
+func FlagNames(flags uintptr) string { return op.Flags(flags, op.CloneFlags).String() }
+
+// UnshareCommand is the shell command that starts a process in new namespaces.
+func UnshareCommand(flags uintptr) string { return "unshare " + strings.Join(options(flags), " ") }
+
+// namespaces are those of a spec, by kind.
+type namespaces map[specs.LinuxNamespaceType]specs.LinuxNamespace
+
+func namespacesOf(s *specs.Spec) namespaces {
+	set := namespaces{}
+	if s.Linux != nil {
+		for _, n := range s.Linux.Namespaces {
+			set[n.Type] = n
+		}
+	}
+	return set
+}
+
+// Has tells whether the spec asks for a namespace of this kind, a new one or one that there is.
+func Has(s *specs.Spec, t specs.LinuxNamespaceType) bool {
+	_, ok := namespacesOf(s)[t]
+	return ok
+}
+
+func (set namespaces) new(t specs.LinuxNamespaceType) bool {
+	n, ok := set[t]
+	return ok && n.Path == ""
+}
+
+func (set namespaces) joined(t specs.LinuxNamespaceType) bool { return set[t].Path != "" }
+
+// news is the set of CLONE_NEW* flags of the namespaces that are to be new.
+func (set namespaces) news() (flags uintptr) {
+	for _, k := range Kinds {
+		if set.new(k.Type) {
+			flags |= k.Flag
+		}
+	}
+	return flags
+}
+
+// twice tells whether one clone is not enough. A process that joins a user namespace is in it only then, and
+// a PID namespace that is to belong to it can be made only after that, for a child. And whoever makes a time
+// namespace stays in the old one; so that clocks never jump, its children begin in the new.
+func (set namespaces) twice() bool {
+	return set.joined(specs.UserNamespace) && set.new(specs.PIDNamespace) || set.new(specs.TimeNamespace)
+}
+
+// late are the namespaces that are made after the clone. A cgroup namespace has the cgroup as its root that its
+// maker is in, and the clone into a cgroup makes it too early; of the other see twice.
+const late = unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME
+
+// CloneFlags are those of the namespaces that the container side begins in.
+func CloneFlags(s *specs.Spec) uintptr {
+	set := namespacesOf(s)
+	if set.joined(specs.UserNamespace) {
+		return 0 // they are made when it has joined, so that they belong to it
+	}
+	flags := set.news() &^ late
+	if set.twice() {
+		flags &^= unix.CLONE_NEWPID
+	}
+	return flags
+}
+
+// Twice tells whether the container side is replaced by a child of its own, whose messages on the sync socket
+// come from another process.
+func Twice(s *specs.Spec) bool { return namespacesOf(s).twice() }
+
+// enterNamespaces joins the namespaces that are left, the clone having made most, and the parent's thread
+// having joined others before that.
+func (c *create) enterNamespaces() error {
+	set := namespacesOf(c.spec)
+	for _, join := range []struct {
+		fd   int
+		kind int
+		what string
+	}{
+		{c.o.User, unix.CLONE_NEWUSER, "user"},
+		{c.o.Mount, unix.CLONE_NEWNS, "mount"},
+		{c.o.Time, unix.CLONE_NEWTIME, "time"},
+	} {
+		if join.fd != 0 {
+			setns := op.Setns(op.Int(join.fd), join.kind)
+			setns.Why = "the " + join.what + " namespace of the spec, which only a process with one thread may join"
+			setns.Shell = "nsenter --" + join.what + "=" + set[specs.LinuxNamespaceType(join.what)].Path
+			c.Add(setns)
+		}
+	}
+	if set.joined(specs.UserNamespace) {
+		c.unshare(set.news()&^(unix.CLONE_NEWPID|late), "made now, they belong to the user namespace")
+	}
+	if set.new(specs.CgroupNamespace) {
+		c.unshare(unix.CLONE_NEWCGROUP, "now, because its root is the cgroup that this process is in")
+	}
+	if set.new(specs.TimeNamespace) {
+		c.unshare(unix.CLONE_NEWTIME, "for the children; the clocks of a process never jump")
+		c.setClocks()
+	}
+	if set.twice() {
+		c.cloneAgain(set)
+	}
+	if _, ok := set[specs.UserNamespace]; ok {
+		c.becomeRoot()
+	}
+	return nil
+}
+
+func (c *create) unshare(flags uintptr, why string) {
+	if flags == 0 {
+		return
+	}
+	c.Add(op.Op{Name: "unshare", Nr: unix.SYS_UNSHARE, Args: []op.Arg{op.Flags(flags, op.CloneFlags)},
+		Shell: UnshareCommand(flags), Why: why})
+}
+
+// options are the options of unshare(1) for flags.
+func options(flags uintptr) (list []string) {
+	for _, k := range Kinds {
+		if flags&k.Flag != 0 {
+			list = append(list, k.Unshare)
+		}
+	}
+	return list
+}
+
+// setClocks writes the offsets of the clocks in the time namespace (time_namespaces(7)).
+func (c *create) setClocks() {
+	if len(c.spec.Linux.TimeOffsets) == 0 {
+		return
+	}
+	var text strings.Builder
+	for _, clock := range slices.Sorted(keys(c.spec.Linux.TimeOffsets)) {
+		offset := c.spec.Linux.TimeOffsets[clock]
+		fmt.Fprintf(&text, "%s %d %d\n", clock, offset.Secs, offset.Nanosecs)
+	}
+	file := op.NewVar("offsets")
+	open := op.Open("/proc/self/timens_offsets", unix.O_WRONLY, file)
+	write := op.Write(op.Val(file), text.String())
+	write.Why, write.Means = "how far the clocks are from the host's", "linux.timeOffsets: write "+text.String()
+	c.Add(open, write)
+}
+
+// cloneAgain makes a child that goes on in this process's place, as another child of the parent's.
+func (c *create) cloneAgain(set namespaces) {
+	flags := uintptr(unix.CLONE_PARENT)
+	if set.new(specs.PIDNamespace) {
+		flags |= unix.CLONE_NEWPID
+	}
+	clone := op.Op{Name: "clone", Nr: unix.SYS_CLONE, Positive: "replaced", Args: []op.Arg{
+		op.Flags(flags|uintptr(unix.SIGCHLD), append([]op.Flag{{Value: uint64(unix.SIGCHLD), Name: "SIGCHLD"}}, op.CloneFlags...)),
+		op.Null(), op.Null(), op.Int(0), op.Int(0),
+	}, Why: "the child is in the namespaces made for children, and goes on here; the parent is done"}
+	c.Add(clone)
+}
+
+// becomeRoot takes the ids that a user namespace has for its root.
+func (c *create) becomeRoot() {
+	for _, call := range []struct {
+		name string
+		nr   int
+		maps string
+	}{{"setresgid", unix.SYS_SETRESGID, "gidMappings"}, {"setresuid", unix.SYS_SETRESUID, "uidMappings"}} {
+		c.Add(op.Op{Name: call.name, Nr: call.nr, Args: []op.Arg{op.Int(0), op.Int(0), op.Int(0)},
+			Why: "root of the user namespace", Means: "linux." + call.maps + ": want container id 0 among them"})
+	}
+}
+
+// setNames names the machine that the container takes itself for (uts_namespaces(7)).
+func (c *create) setNames() error {
+	for _, name := range []struct {
+		field, value, call, shell string
+		nr                        int
+	}{
+		{"hostname", c.spec.Hostname, "sethostname", "hostname ", unix.SYS_SETHOSTNAME},
+		{"domainname", c.spec.Domainname, "setdomainname", "domainname ", unix.SYS_SETDOMAINNAME},
+	} {
+		if name.value == "" {
+			continue
+		}
+		if !Has(c.spec, specs.UTSNamespace) {
+			return fmt.Errorf("%s: %q: without a uts namespace it would be the host's", name.field, name.value)
+		}
+		c.Add(op.Op{Name: name.call, Nr: name.nr, Args: []op.Arg{op.Str(name.value), op.Int(len(name.value))},
+			Shell: name.shell + name.value, Why: "the name in the container's uts namespace"})
+	}
+	return nil
+}
+
+// raiseLoopback sets lo up: in a new network namespace it is down, and 127.0.0.1 out of reach (netdevice(7)).
+func (c *create) raiseLoopback() error {
+	if !namespacesOf(c.spec).new(specs.NetworkNamespace) {
+		return nil
+	}
+	request := struct { // struct ifreq
+		Name  [unix.IFNAMSIZ]byte
+		Flags uint16
+		_     [22]byte
+	}{Name: [unix.IFNAMSIZ]byte{'l', 'o'}, Flags: unix.IFF_UP}
+	socket := op.NewVar("socket")
+	c.Add(
+		op.Op{Name: "socket", Nr: unix.SYS_SOCKET, Result: socket, Args: []op.Arg{
+			op.Int(unix.AF_INET).As("AF_INET"), op.Int(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC).As("SOCK_DGRAM|SOCK_CLOEXEC"), op.Int(0),
+		}},
+		op.Op{Name: "ioctl", Nr: unix.SYS_IOCTL, Args: []op.Arg{
+			op.Val(socket), op.Int(unix.SIOCSIFFLAGS).As("SIOCSIFFLAGS"), op.Ref(op.Struct(request)).As("{lo, IFF_UP}"),
+		}, Shell: "ip link set lo up", Why: "in a new network namespace lo is down"},
+		op.Close(op.Val(socket)),
+	)
+	return nil
+}

@@ -1,0 +1,182 @@
+//go:build linux
+
+// Package plan turns a config.json into the list of kernel calls that the container side makes, each with
+// its arguments, the errors that count as success, the shell command that would do the same, and why.
+//
+// Building the list is a pure function, spec in and plan out, tested by golden files without privileges;
+// "final plan BUNDLE" prints it. What one kernel feature adds to the list is in rootfs, confine and console,
+// which plan may import, with the packages below them. Step 01's child.go is such a list, written as Go
+// code.
+package plan
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/confine"
+	"github.com/simple-container/simple-container/final/internal/op"
+	"github.com/simple-container/simple-container/final/internal/rootfs"
+)
+
+// Options are what a plan depends on beside the spec: the machine it is for, and what the parent hands over.
+type Options struct {
+	Descriptors
+	ID     string // the container's
+	Rootfs rootfs.Options
+	Host   confine.Host
+	Filter *confine.Filter // the compiled seccomp profile; nil without one
+
+	NewKeyring bool // the process gets a session keyring of its own
+
+	// TargetKinds are the CLONE_NEW* of those namespaces of the target that are to be joined.
+	TargetKinds uintptr
+
+	// Chown are those of the descriptors 0, 1 and 2 that are to belong to the process's user. Without it a
+	// program that is not root could not open /dev/stdout.
+	Chown []int
+}
+
+// Descriptors are the numbers, on the container side, of what the parent hands it. 0, 1 and 2 are the
+// container's own; the caller's that are to stay open follow.
+type Descriptors struct {
+	Preserved int // how many of the caller's: 3, 4 and so on
+	Sync      int // a socket: the parent says when to go on, the container side how far it is
+	Start     int // a listening socket: `start` connects; 0 for a process that need not wait
+	Console   int // a socket that gets the terminal; 0 without terminal
+	Target    int // a pidfd of the process whose namespaces to join; 0 for a new container
+	User      int // namespaces to join that only a process with one thread may join; 0 if there are none
+	Time      int
+	Mount     int
+	First     int // the first number that is nobody's
+}
+
+// The messages on the sync socket. The container side sends one when it gets there; a report (op.List)
+// stands for a failure. The parent answers [Go].
+const (
+	Go    = "g" // go on
+	Hooks = "h" // everything is there but the pivot: time for the hooks of create
+	Ready = "r" // nothing is left to do but to start
+)
+
+// A create is a plan in the making.
+type create struct {
+	*op.List
+	spec    *specs.Spec
+	process *specs.Process
+	o       Options
+	root    *op.Var // the container's root, open
+	command *op.Var // the path at which the command was found
+	slave   *op.Var // the container's end of its terminal; nil without
+	labels  []confine.Label
+}
+
+// Create returns the container side of a new container: the table of contents of this package.
+func Create(s *specs.Spec, o Options) (*op.List, error) {
+	c := &create{List: &op.List{}, spec: s, process: s.Process, o: o}
+	c.Fail(op.Int(o.Sync), 1)
+	for _, add := range []func() error{
+		c.isolate,
+		c.enterNamespaces,
+		c.setAttributes,
+		c.setNames,
+		c.raiseLoopback,
+		c.prepareRoot,
+		c.openConsole,
+		c.runHooks,
+		c.openLabels,
+		c.enterRoot,
+		c.takeTerminal,
+		c.enterDirectory,
+		c.confine,
+		c.findCommand,
+		c.waitForStart,
+		c.execute,
+	} {
+		if err := add(); err != nil {
+			return nil, err
+		}
+	}
+	return c.List, nil
+}
+
+// isolate closes what was inherited by mistake, hides the process from others, and waits for the parent's
+// half of the work: the maps of a user namespace, cgroups of v1, limits.
+func (c *create) isolate() error {
+	closeRange := op.CloseRange(c.o.First, 0)
+	closeRange.Why = "a directory of the host that somebody left open would be a way out"
+	hide := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(0))
+	hide.Why = "nobody in the container may look into this process, or trace it, before it becomes the command"
+	c.Add(closeRange, hide)
+	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
+	return nil
+}
+
+// await adds the wait for the parent's word. If it is gone instead, so is the reason for a container.
+func (c *create) await(why string) {
+	read := op.Read(op.Int(c.o.Sync).As("sync"), op.Zeros(1))
+	read.Zero, read.Why = "gone", why
+	c.Add(read)
+}
+
+// tell adds a message to the parent.
+func (c *create) tell(message, why string) {
+	write := op.Write(op.Int(c.o.Sync).As("sync"), message)
+	write.Why = why
+	c.Add(write)
+}
+
+// prepareRoot builds the tree of mounts.
+func (c *create) prepareRoot() (err error) {
+	c.root, err = rootfs.Prepare(c.List, c.spec, c.o.Rootfs)
+	return err
+}
+
+// openLabels opens the files of the security modules while /proc is the host's.
+func (c *create) openLabels() (err error) {
+	c.labels, err = confine.OpenLabels(c.List, c.process, c.o.Host)
+	return err
+}
+
+// enterRoot closes what was left open for the hooks, and makes the tree the root.
+func (c *create) enterRoot() error {
+	if err := rootfs.Sysctl(c.List, c.spec); err != nil {
+		return err
+	}
+	if err := rootfs.Protect(c.List, c.spec, c.o.Rootfs, c.root); err != nil {
+		return err
+	}
+	return rootfs.Enter(c.List, c.spec, c.o.Rootfs, c.root)
+}
+
+// setAttributes is for what the command inherits and no namespace has: how it is scheduled, where it runs, the
+// keys it holds.
+func (c *create) setAttributes() error {
+	linux, affinity := c.spec.Linux, c.process.ExecCPUAffinity
+	if c.o.Target == 0 {
+		affinity = nil // it is for exec
+	}
+	if err := confine.FinalAffinity(c.List, affinity); err != nil {
+		return err
+	}
+	if c.o.NewKeyring {
+		confine.Keyring(c.List, c.o.ID, c.process, c.o.Host)
+	}
+	return confine.Attributes(c.List, c.process, linux)
+}
+
+// confine makes the process what the command is to be.
+func (c *create) confine() error {
+	_, err := confine.Identity(c.List, c.process, c.o.Host, c.o.Filter)
+	return err
+}
+
+// runHooks lets the parent run those hooks that want the host's files still in sight.
+func (c *create) runHooks() error {
+	h := c.spec.Hooks
+	if h == nil || len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) == 0 {
+		return nil
+	}
+	c.tell(Hooks, "the parent runs the hooks prestart, createRuntime and createContainer")
+	c.await("they have ended well")
+	return nil
+}

@@ -1,0 +1,152 @@
+//go:build linux
+
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Validate checks what no kernel call would: fields that contradict each other, and those of other systems.
+// What one feature means by a value is checked where its calls are made.
+func Validate(s *specs.Spec) error {
+	for _, check := range []func(*specs.Spec) error{
+		checkVersion, checkRoot, checkOtherSystems, checkNamespaces, checkHooks, checkFeatures,
+	} {
+		if err := check(s); err != nil {
+			return err
+		}
+	}
+	if s.Process == nil {
+		return errors.New("process: missing: without a command there is nothing to start")
+	}
+	return ValidateProcess(s.Process)
+}
+
+// checkVersion takes every 1.x: what a newer one adds, and this program does not know, it is to ignore.
+func checkVersion(s *specs.Spec) error {
+	if s.Version == "" {
+		return errors.New("ociVersion: missing")
+	}
+	if major, _, ok := strings.Cut(s.Version, "."); !ok || major != "1" {
+		return fmt.Errorf("ociVersion: %q: want 1.x, such as %s", s.Version, specs.Version)
+	}
+	return nil
+}
+
+func checkRoot(s *specs.Spec) error {
+	if s.Root == nil || s.Root.Path == "" {
+		return errors.New("root.path: missing")
+	}
+	return nil
+}
+
+func checkOtherSystems(s *specs.Spec) error {
+	for _, other := range []struct {
+		field string
+		there bool
+	}{
+		{"solaris", s.Solaris != nil}, {"windows", s.Windows != nil}, {"vm", s.VM != nil},
+		{"zos", s.ZOS != nil}, {"freebsd", s.FreeBSD != nil},
+	} {
+		if other.there {
+			return fmt.Errorf("%s: this is a runtime for Linux", other.field)
+		}
+	}
+	return nil
+}
+
+// ValidateProcess checks a process, the container's first or another.
+func ValidateProcess(p *specs.Process) error {
+	switch {
+	case len(p.Args) == 0 || p.Args[0] == "":
+		return errors.New("process.args: empty: want a command")
+	case !path.IsAbs(p.Cwd):
+		return fmt.Errorf("process.cwd: %q: want an absolute path", p.Cwd)
+	case p.CommandLine != "" || p.User.Username != "":
+		return errors.New("process.commandLine, process.user.username: they are for Windows")
+	case p.ConsoleSize != nil && (p.ConsoleSize.Height > 65535 || p.ConsoleSize.Width > 65535):
+		return fmt.Errorf("process.consoleSize: %d × %d: too large", p.ConsoleSize.Height, p.ConsoleSize.Width)
+	}
+	for field, list := range map[string][]string{"args": p.Args, "env": p.Env, "cwd": {p.Cwd}} {
+		for i, text := range list {
+			if strings.Contains(text, "\x00") {
+				return fmt.Errorf("process.%s[%d]: %q: it has a zero byte", field, i, text)
+			}
+			if field == "env" && !strings.Contains(text, "=") {
+				return fmt.Errorf("process.env[%d]: %q: want NAME=VALUE", i, text)
+			}
+		}
+	}
+	return nil
+}
+
+// checkNamespaces refuses what contradicts itself, and what would change the host.
+func checkNamespaces(s *specs.Spec) error {
+	if s.Linux == nil {
+		return nil
+	}
+	seen := map[specs.LinuxNamespaceType]bool{}
+	for i, n := range s.Linux.Namespaces {
+		if _, ok := KindOf(n.Type); !ok {
+			return fmt.Errorf("linux.namespaces[%d].type: %q: unknown", i, n.Type)
+		}
+		if seen[n.Type] {
+			return fmt.Errorf("linux.namespaces[%d].type: %q: it is there twice", i, n.Type)
+		}
+		seen[n.Type] = true
+	}
+	set := namespacesOf(s)
+	mapped := len(s.Linux.UIDMappings) > 0 || len(s.Linux.GIDMappings) > 0
+	switch {
+	case !seen[specs.MountNamespace]:
+		return errors.New("linux.namespaces: no mount namespace: what is mounted would be mounted on the host")
+	case set.new(specs.UserNamespace) && (len(s.Linux.UIDMappings) == 0 || len(s.Linux.GIDMappings) == 0):
+		return errors.New("linux.uidMappings, linux.gidMappings: empty: a user namespace without ids has no root")
+	case !seen[specs.UserNamespace] && mapped:
+		return errors.New("linux.uidMappings, linux.gidMappings: they need a user namespace")
+	case len(s.Linux.TimeOffsets) > 0 && !set.new(specs.TimeNamespace):
+		return errors.New("linux.timeOffsets: they need a new time namespace")
+	case len(s.Linux.NetDevices) > 0 && !seen[specs.NetworkNamespace]:
+		return errors.New("linux.netDevices: they need a network namespace")
+	}
+	for clock := range s.Linux.TimeOffsets {
+		if !slices.Contains([]string{"monotonic", "boottime"}, clock) {
+			return fmt.Errorf("linux.timeOffsets: %q: want monotonic or boottime", clock)
+		}
+	}
+	return nil
+}
+
+func checkHooks(s *specs.Spec) error {
+	if s.Hooks == nil {
+		return nil
+	}
+	for name, hooks := range map[string][]specs.Hook{
+		"prestart": s.Hooks.Prestart, "createRuntime": s.Hooks.CreateRuntime, "createContainer": s.Hooks.CreateContainer,
+		"startContainer": s.Hooks.StartContainer, "poststart": s.Hooks.Poststart, "poststop": s.Hooks.Poststop,
+	} {
+		for i, hook := range hooks {
+			switch {
+			case !path.IsAbs(hook.Path):
+				return fmt.Errorf("hooks.%s[%d].path: %q: want an absolute path", name, i, hook.Path)
+			case hook.Timeout != nil && *hook.Timeout <= 0:
+				return fmt.Errorf("hooks.%s[%d].timeout: %d: want a number of seconds above 0", name, i, *hook.Timeout)
+			}
+		}
+	}
+	return nil
+}
+
+// checkFeatures refuses by name what this runtime does not do.
+func checkFeatures(s *specs.Spec) error {
+	if s.Linux != nil && s.Linux.IntelRdt != nil {
+		return errors.New("linux.intelRdt: not supported")
+	}
+	return nil
+}

@@ -1,0 +1,329 @@
+//go:build linux
+
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/executor"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/plan"
+)
+
+// CreateOptions are what engines say about a container beside its bundle.
+type CreateOptions struct {
+	Bundle       string   // the directory of config.json; empty is the working directory
+	PidFile      string   // gets the pid of the container's first process; empty for none
+	PidfdSocket  string   // a socket that gets a pidfd of it
+	Console      *os.File // a connected socket that gets the terminal; nil without process.terminal
+	PreserveFDs  int      // how many descriptors from 3 on the command gets
+	ListenFDs    int      // how many of them are sockets that systemd has handed down (sd_listen_fds(3))
+	NoPivot      bool
+	NoNewKeyring bool
+}
+
+// Create makes a container out of a bundle: all of it but the start of the command. If that fails, nothing
+// of it stays.
+//
+//	parent                                  container side
+//	clone ─────────────────────────────────▶ waits
+//	id maps, cgroups of v1, limits
+//	"g" ───────────────────────────────────▶ mounts
+//	the hooks of create ◀─────────────── "h"
+//	"g" ───────────────────────────────────▶ pivot_root, ids, capabilities; finds the command
+//	state.json, pid file ◀────────────── "r" waits for start (plan/start.go)
+func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	bundle, err := filepath.Abs(o.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	text, s, err := readConfig(configOf(bundle))
+	if err != nil {
+		return nil, err
+	}
+	if s.Process.Terminal != (o.Console != nil) {
+		return nil, fmt.Errorf("process.terminal: %v: want a console socket with a terminal, and none without", s.Process.Terminal)
+	}
+	if err := handDown(s, o.ListenFDs); err != nil {
+		return nil, err
+	}
+	c = &Container{runtime: r, dir: r.dir(id), record: record{ID: id, Bundle: bundle, Created: time.Now().UTC()}}
+	if c.Rootfs, err = rootOf(s, bundle); err != nil {
+		return nil, err
+	}
+
+	held, err := c.makeDirectory()
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	dir := c.dir
+	undo := undoStack{func() error { return os.RemoveAll(dir) }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo.run())
+		}
+	}()
+
+	group, err := r.makeGroup(c, s)
+	if err != nil {
+		return nil, err
+	}
+	undo.push(func() error { return group.Remove(r.Door) })
+	if err := errors.Join(c.write(), os.WriteFile(c.path(configFile), text, 0o600)); err != nil {
+		return nil, err
+	}
+
+	b, err := c.begin(s, group, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { b.close() }()
+	undo.push(func() error { b.end(); return nil })
+	if err := c.finish(b, s, group, o); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// configOf is the path of a bundle's config.json.
+func configOf(bundle string) string { return filepath.Join(bundle, configFile) }
+
+// readConfig reads a bundle's config.json and checks it.
+func readConfig(path string) (text []byte, s *specs.Spec, err error) {
+	text, err = os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w: a bundle has a config.json (`final spec` writes one)", err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	s = &specs.Spec{}
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if err := plan.Validate(s); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return text, s, nil
+}
+
+// rootOf is where the container's root file system is.
+func rootOf(s *specs.Spec, bundle string) (string, error) {
+	path := s.Root.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(bundle, path)
+	}
+	root, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("root.path: %w", err)
+	}
+	if info, err := os.Stat(root); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("root.path: %s: not a directory", root)
+	}
+	return root, nil
+}
+
+// makeDirectory makes the state directory, of which there can be only one: so two containers cannot have
+// one id. It returns the directory's lock.
+func (c *Container) makeDirectory() (held *os.File, err error) {
+	if err := os.MkdirAll(c.runtime.Root, 0o711); err != nil {
+		return nil, err
+	}
+	err = os.Mkdir(c.dir, 0o711)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("container %q: %w", c.ID, ErrExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return lock(c.dir)
+}
+
+// nameGroup says where the container's cgroup is to be.
+func (r *Runtime) nameGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) {
+	layout, own, err := r.cgroups()
+	if err != nil {
+		return nil, err
+	}
+	path := ""
+	if s.Linux != nil {
+		path = s.Linux.CgroupsPath
+	}
+	return cgroup.New(layout, path, c.ID, r.Systemd, own)
+}
+
+// makeGroup makes the container's cgroup, with its limits.
+func (r *Runtime) makeGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) {
+	group, err := r.nameGroup(c, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := group.Create(r.Door, resourcesOf(s)); err != nil {
+		return nil, err
+	}
+	c.Cgroups, c.Systemd = group.Paths(), group.Unit()
+	return group, nil
+}
+
+// begin starts the container side.
+func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (b *side, err error) {
+	h := &handover{}
+	defer func() { h.close() }()
+	if err := h.addStreams(o.PreserveFDs); err != nil {
+		return nil, err
+	}
+	options := plan.Options{Descriptors: plan.Descriptors{Preserved: o.PreserveFDs}}
+	ours, theirs, err := syncPair()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			ours.Close()
+		}
+	}()
+	options.Sync = h.add(h.keep(theirs))
+	listener, err := listen(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	options.Start = h.add(h.keep(listener))
+	if o.Console != nil {
+		options.Console = h.add(o.Console)
+	}
+	if err := h.openNamespaces(s, &options.Descriptors); err != nil {
+		return nil, err
+	}
+	if err := c.runtime.describe(&options, c, s, group, o); err != nil {
+		return nil, err
+	}
+	if err := h.addSources(c.runtime.Door, s, &options); err != nil {
+		return nil, err
+	}
+	options.First = len(h.files)
+	list, err := plan.Create(s, options)
+	if err != nil {
+		return nil, err
+	}
+	command := &executor.Command{List: list, Name: "container " + c.ID, Cloneflags: plan.CloneFlags(s)}
+	if command.Cgroup, err = group.Dir(); err != nil {
+		return nil, err
+	}
+	if command.Cgroup != nil {
+		h.keep(command.Cgroup)
+	}
+	c.Late = late(list)
+	process, err := c.runtime.launch(command, h)
+	if err != nil {
+		return nil, err
+	}
+	return &side{Process: process, list: list, sync: ours, born: command.Cgroup != nil}, nil
+}
+
+// finish takes the container side from its first moment to where it waits for start.
+func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o CreateOptions) error {
+	r := c.runtime
+	if err := group.Add(r.Door, b.Pid, b.born); err != nil {
+		return err
+	}
+	newUser := plan.CloneFlags(s)&unix.CLONE_NEWUSER != 0
+	if err := r.prepare(b.Pid, s, s.Process, newUser); err != nil {
+		return err
+	}
+	if err := c.moveDevices(b.Pid, s); err != nil {
+		return err
+	}
+	if err := c.settle(b.Pid); err != nil {
+		return err
+	}
+	if err := send(b.sync, plan.Go); err != nil {
+		return b.report(errEnded)
+	}
+	for {
+		message, pid, err := receive(b.sync, b.list)
+		if err != nil {
+			return b.report(err)
+		}
+		if pid != 0 && pid != b.Pid { // the process that we cloned has put another in its place
+			if err := b.follow(pid); err != nil {
+				return err
+			}
+		}
+		switch message {
+		case plan.Hooks:
+			if err := c.settle(b.Pid); err != nil {
+				return err
+			}
+			if err := c.createHooks(s); err != nil {
+				return err
+			}
+			if err := send(b.sync, plan.Go); err != nil {
+				return b.report(errEnded)
+			}
+		case plan.Ready:
+			if err := c.settle(b.Pid); err != nil {
+				return err
+			}
+			return c.announce(b, o)
+		default:
+			return fmt.Errorf("the container side says %q", message)
+		}
+	}
+}
+
+// settle records which process is the container's.
+func (c *Container) settle(pid int) error {
+	if c.Pid == pid {
+		return nil
+	}
+	stat, err := kernel.Stat(pid)
+	if err != nil {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	c.Pid, c.Born = pid, stat.Start
+	return c.write()
+}
+
+// announce tells the caller of the process.
+func (c *Container) announce(b *side, o CreateOptions) error {
+	if o.PidfdSocket != "" {
+		if err := sendPidfd(o.PidfdSocket, b.Pidfd); err != nil {
+			return err
+		}
+	}
+	if o.PidFile == "" {
+		return nil
+	}
+	if err := writeFile(o.PidFile, []byte(strconv.Itoa(b.Pid)), 0o644); err != nil {
+		return fmt.Errorf("--pid-file: %w", err)
+	}
+	return nil
+}
+
+// undoStack are the opposites of what has been done so far.
+type undoStack []func() error
+
+func (u *undoStack) push(f func() error) { *u = append(*u, f) }
+
+// run undoes everything, the last first.
+func (u undoStack) run() (err error) {
+	for i := len(u) - 1; i >= 0; i-- {
+		err = errors.Join(err, u[i]())
+	}
+	return err
+}

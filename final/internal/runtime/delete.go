@@ -1,0 +1,76 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience bounds the wait for a killed process.
+const patience = 10 * time.Second
+
+// Delete removes a container that has stopped or was never started, or with force any.
+func (r *Runtime) Delete(id string, force bool) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	dir := r.dir(id)
+	held, err := lock(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("container %q: %w", id, ErrNotExist)
+	}
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	c, err := r.Load(id)
+	if err != nil {
+		if force { // create was ended before it had noted anything
+			return os.RemoveAll(dir)
+		}
+		return err
+	}
+	status, err := c.Status()
+	if err != nil && !force {
+		return err
+	}
+	if status != Stopped && status != Created && !force {
+		return fmt.Errorf("container %q: cannot delete a container that is %s: stop it first, or --force", c.ID, status)
+	}
+	if err := c.end(); err != nil {
+		return err
+	}
+	s, err := c.spec()
+	if err == nil {
+		err = c.runHooks("poststop", hooksOf(s).Poststop, s, Stopped)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(os.Stderr, "final: warning:", err) // the specification: log it, and go on
+	}
+	return os.RemoveAll(c.dir)
+}
+
+// end ends every process of the container and removes its cgroup.
+func (c *Container) end() error {
+	if c.alive() {
+		if err := c.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		for deadline := time.Now().Add(patience); c.alive(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("container %q: process %d: still there %v after SIGKILL", c.ID, c.Pid, patience)
+			}
+		}
+	}
+	err := c.group().Remove(c.runtime.Door)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

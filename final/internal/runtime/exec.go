@@ -1,0 +1,167 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/executor"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/plan"
+)
+
+// ExecOptions are what engines say about one more process of a container.
+type ExecOptions struct {
+	Process      *specs.Process
+	PidFile      string
+	PidfdSocket  string
+	Console      *os.File // a connected socket that gets the terminal; nil without process.terminal
+	PreserveFDs  int
+	Cgroup       string // below the container's; empty is the container's own
+	IgnorePaused bool
+}
+
+// Exec starts one more process in a running container and returns it when its command runs. It is our child.
+func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
+	status, err := c.Status()
+	switch {
+	case err != nil:
+		return nil, err
+	case status == Paused && !o.IgnorePaused:
+		return nil, fmt.Errorf("container %q: cannot exec in a paused container (use --ignore-paused to override)", c.ID)
+	case status == Stopped || status == Creating:
+		return nil, fmt.Errorf("container %q: cannot exec in a %s container: %w", c.ID, status, ErrNotRunning)
+	}
+	s, err := c.spec()
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.ValidateProcess(o.Process); err != nil {
+		return nil, err
+	}
+	b, err := c.beginExec(s, o)
+	if err != nil {
+		return nil, err
+	}
+	defer b.sync.Close()
+	if err := c.finishExec(b, s, o); err != nil {
+		b.Pidfd.Close()
+		return nil, err
+	}
+	return b.Process, nil
+}
+
+// beginExec starts the container side: it joins the namespaces of the container's first process.
+func (c *Container) beginExec(s *specs.Spec, o ExecOptions) (b *side, err error) {
+	target, err := openTarget(c.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer target.close()
+	h := &handover{joins: target.joins()}
+	defer func() { h.close() }()
+	if err := h.addStreams(o.PreserveFDs); err != nil {
+		return nil, err
+	}
+	options := plan.Options{Descriptors: plan.Descriptors{Preserved: o.PreserveFDs}}
+	ours, theirs, err := syncPair()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			ours.Close()
+		}
+	}()
+	options.Sync = h.add(h.keep(theirs))
+	options.Target, options.TargetKinds = h.add(target.pidfd), target.kinds
+	if o.Console != nil {
+		options.Console = h.add(o.Console)
+	}
+	options.First = len(h.files)
+	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
+		return nil, err
+	}
+	list, err := plan.Exec(s, o.Process, options)
+	if err != nil {
+		return nil, err
+	}
+	group, err := c.execGroup(o.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	command := &executor.Command{List: list, Name: "exec " + c.ID}
+	if command.Cgroup, err = group.Dir(); err != nil {
+		return nil, err
+	}
+	if command.Cgroup != nil {
+		h.keep(command.Cgroup)
+	}
+	process, err := c.runtime.launch(command, h)
+	if err != nil {
+		return nil, err
+	}
+	b = &side{Process: process, list: list, sync: ours, born: command.Cgroup != nil}
+	if err := group.Add(c.runtime.Door, b.Pid, b.born); err != nil {
+		b.end()
+		return nil, err
+	}
+	return b, nil
+}
+
+// execGroup is the cgroup for one more process: the one below the container's that was asked for, or the one
+// that the container's first process is in by now.
+func (c *Container) execGroup(below string) (*cgroup.Group, error) {
+	if below != "" {
+		return c.group().Below(below)
+	}
+	now, err := kernel.ReadFile(fmt.Sprintf("/proc/%d/cgroup", c.Pid))
+	if err != nil {
+		return nil, err
+	}
+	return c.group().Of(now), nil
+}
+
+// finishExec takes the container side from its first moment to its command.
+func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error) {
+	defer func() {
+		if err != nil {
+			b.end()
+		}
+	}()
+	if err := c.runtime.prepare(b.Pid, s, o.Process, false); err != nil {
+		return err
+	}
+	if err := send(b.sync, plan.Go); err != nil {
+		return b.report(errEnded)
+	}
+	message, _, err := receive(b.sync, b.list)
+	if err != nil {
+		return b.report(err)
+	}
+	if message != plan.Ready {
+		return fmt.Errorf("the container side says %q", message)
+	}
+	if err := c.announce(b, CreateOptions{PidFile: o.PidFile, PidfdSocket: o.PidfdSocket}); err != nil {
+		return err
+	}
+	for {
+		message, _, err := receive(b.sync, b.list)
+		switch {
+		case errors.Is(err, errEnded):
+			return nil
+		case err != nil:
+			return b.report(err)
+		}
+		if err := c.passListener(b.Pidfd, b.Pid, message, s); err != nil {
+			return err
+		}
+		if err := send(b.sync, plan.Go); err != nil {
+			return b.report(errEnded)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/executor"
+	"github.com/simple-container/simple-container/final/internal/op"
+)
+
+// A side is a container side that has been started, and our end of the sync socket.
+type side struct {
+	*executor.Process
+	list *op.List
+	sync *os.File
+	born bool // in its v2 cgroup
+}
+
+// syncPair returns the two ends of the wire to a container side. It keeps messages apart, and tells who sent
+// one (unix(7): SOCK_SEQPACKET, SO_PASSCRED).
+func syncPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	ours, theirs = os.NewFile(uintptr(fds[0]), "sync"), os.NewFile(uintptr(fds[1]), "sync")
+	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		ours.Close()
+		theirs.Close()
+		return nil, nil, fmt.Errorf("setsockopt SO_PASSCRED: %w", err)
+	}
+	return ours, theirs, nil
+}
+
+// errEnded says that a container side has closed its end without a report.
+var errEnded = errors.New("the container side has ended")
+
+// receive waits for a message: the container side's, or the error that it reports. pid is the sender's.
+func receive(from *os.File, list *op.List) (message string, pid int, err error) {
+	buffer, control := make([]byte, op.ReportSize+1), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	var n, controls int
+	for {
+		n, controls, _, _, err = unix.Recvmsg(int(from.Fd()), buffer, control, unix.MSG_CMSG_CLOEXEC)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if n == 0 && (err == nil || errors.Is(err, unix.ECONNRESET)) {
+		return "", 0, errEnded
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("recvmsg sync: %w", err)
+	}
+	if messages, err := unix.ParseSocketControlMessage(control[:controls]); err == nil && len(messages) == 1 {
+		if who, err := unix.ParseUnixCredentials(&messages[0]); err == nil {
+			pid = int(who.Pid)
+		}
+	}
+	if n == op.ReportSize {
+		index, errno, err := op.ParseReport(buffer[:n], len(list.Ops))
+		if err != nil {
+			return "", pid, err
+		}
+		return "", pid, list.Ops[index].Failed(errno)
+	}
+	return string(buffer[:n]), pid, nil
+}
+
+// send sends a message to a container side. One that is gone is EPIPE, and no signal (MSG_NOSIGNAL).
+func send(to *os.File, message string) error {
+	if err := unix.Sendto(int(to.Fd()), []byte(message), unix.MSG_NOSIGNAL, nil); err != nil {
+		return fmt.Errorf("send %q to the container side: %w", message, err)
+	}
+	return nil
+}
+
+func (s *side) close() {
+	s.sync.Close()
+	s.Pidfd.Close()
+}
+
+// end kills the container side and waits for its end.
+func (s *side) end() (status unix.WaitStatus) {
+	_ = unix.PidfdSendSignal(int(s.Pidfd.Fd()), unix.SIGKILL, nil, 0) // it may have ended by itself
+	return s.wait()
+}
+
+func (s *side) wait() (status unix.WaitStatus) {
+	for {
+		_, err := unix.Wait4(s.Pid, &status, 0, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return status
+		}
+	}
+}
+
+// why words the end of a container side that reported nothing.
+func (s *side) why(status unix.WaitStatus) error {
+	if status.Signaled() {
+		return fmt.Errorf("the container side was ended by %s (out of memory, if the limit is very low)", unix.SignalName(status.Signal()))
+	}
+	return fmt.Errorf("the container side ended with code %d before the command", status.ExitStatus())
+}
+
+// follow makes another process the container side: a child that it has put in its place, as our child.
+func (s *side) follow(pid int) error {
+	s.wait() // the first one ends by itself
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open %d: %w", pid, err)
+	}
+	s.Pidfd.Close()
+	s.Pid, s.Pidfd = pid, os.NewFile(uintptr(fd), "pidfd")
+	return nil
+}

@@ -1,0 +1,186 @@
+//go:build linux
+
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/executor"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/plan"
+)
+
+// hooksOf returns the spec's hooks, none if it has none.
+func hooksOf(s *specs.Spec) specs.Hooks {
+	if s.Hooks == nil {
+		return specs.Hooks{}
+	}
+	return *s.Hooks
+}
+
+// createHooks runs the hooks that belong between the namespaces and the pivot, in the specification's order.
+func (c *Container) createHooks(s *specs.Spec) error {
+	h := hooksOf(s)
+	if err := c.runHooks("prestart", h.Prestart, s, Creating); err != nil {
+		return err
+	}
+	if err := c.runHooks("createRuntime", h.CreateRuntime, s, Creating); err != nil {
+		return err
+	}
+	return c.runInside("createContainer", h.CreateContainer, s, Creating)
+}
+
+// startHooks runs the hooks that belong between start and the command, inside.
+func (c *Container) startHooks(s *specs.Spec) error {
+	return c.runInside("startContainer", hooksOf(s).StartContainer, s, Created)
+}
+
+// runHooks runs hooks on the host, one after the other. The first that fails is the last.
+func (c *Container) runHooks(name string, hooks []specs.Hook, s *specs.Spec, status Status) error {
+	for i, hook := range hooks {
+		err := c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
+			what := kernel.Call{Op: "execve", Object: hook.Path, Value: fmt.Sprintf("%q", hookArgs(hook)), Shell: hook.Path}
+			return c.runtime.Door.Do(what, func() error {
+				cmd := exec.CommandContext(ctx, hook.Path)
+				cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hookEnv(hook), c.Bundle
+				cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), output, output
+				cmd.WaitDelay = time.Second // for a pipe that a grandchild holds open
+				return cmd.Run()
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
+		}
+	}
+	return nil
+}
+
+// runInside runs hooks in the container's namespaces.
+func (c *Container) runInside(name string, hooks []specs.Hook, s *specs.Spec, status Status) error {
+	for i, hook := range hooks {
+		err := c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
+			return c.inside(ctx, hook, state, output)
+		})
+		if err != nil {
+			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
+		}
+	}
+	return nil
+}
+
+// hookArgs are a hook's arguments, the name of the program included.
+func hookArgs(h specs.Hook) []string {
+	if len(h.Args) == 0 {
+		return []string{h.Path}
+	}
+	return h.Args
+}
+
+// hookEnv is a hook's whole environment: of ours it gets nothing.
+func hookEnv(h specs.Hook) []string {
+	if h.Env == nil {
+		return []string{}
+	}
+	return h.Env
+}
+
+// hook runs one hook with the container's state, and bounds its time.
+func (c *Container) hook(h specs.Hook, s *specs.Spec, status Status, run func(context.Context, []byte, io.Writer) error) error {
+	ctx := context.Background()
+	if h.Timeout != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
+		defer cancel()
+	}
+	state, err := json.Marshal(c.stateAs(s, status))
+	if err != nil {
+		return err
+	}
+	var output bytes.Buffer
+	err = run(ctx, state, &output)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("it took longer than its timeout, %d s", *h.Timeout)
+	case err != nil && output.Len() > 0:
+		return fmt.Errorf("%w, stdout and stderr: %s", err, bytes.TrimSpace(output.Bytes()))
+	}
+	return err
+}
+
+// inside runs one hook in the namespaces of the container's first process: before the pivot of the container
+// side it finds the host's files there, after it the container's.
+func (c *Container) inside(ctx context.Context, hook specs.Hook, state []byte, output io.Writer) error {
+	target, err := openTarget(c.Pid)
+	if err != nil {
+		return err
+	}
+	defer target.close()
+	stdinR, stdinW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stdinW.Close()
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, stdinR.Close())
+	}
+	defer outR.Close()
+	ours, theirs, err := syncPair()
+	if err != nil {
+		return errors.Join(err, stdinR.Close(), outW.Close())
+	}
+	defer ours.Close()
+
+	h := &handover{files: []*os.File{stdinR, outW, outW}, joins: target.joins()}
+	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(theirs)}}
+	options.Target = h.add(target.pidfd)
+	options.TargetKinds = target.kinds
+	options.First = len(h.files)
+	list := plan.Hook(hook.Path, hookArgs(hook), hookEnv(hook), options)
+	process, err := c.runtime.launch(&executor.Command{List: list, Name: "hook " + c.ID}, h)
+	stdinR.Close()
+	outW.Close()
+	theirs.Close()
+	if err != nil {
+		return err
+	}
+	defer process.Pidfd.Close()
+	b := &side{Process: process, list: list, sync: ours}
+	stop := context.AfterFunc(ctx, func() { _ = unix.PidfdSendSignal(int(process.Pidfd.Fd()), unix.SIGKILL, nil, 0) })
+	defer stop()
+	go func() {
+		_, _ = stdinW.Write(state) // a hook need not read it
+		stdinW.Close()
+	}()
+	read := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(output, outR)
+		close(read)
+	}()
+	if _, _, err := receive(ours, list); !errors.Is(err, errEnded) {
+		return b.report(err)
+	}
+	status := b.wait()
+	select {
+	case <-read:
+	case <-time.After(time.Second): // a grandchild holds the pipe open
+	}
+	switch {
+	case status.Signaled():
+		return fmt.Errorf("ended by %s", unix.SignalName(status.Signal()))
+	case status.ExitStatus() != 0:
+		return fmt.Errorf("exit status %d", status.ExitStatus())
+	}
+	return nil
+}

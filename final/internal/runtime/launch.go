@@ -1,0 +1,171 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/executor"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/plan"
+	"github.com/simple-container/simple-container/final/internal/rootfs"
+)
+
+// handover is what a container side gets: files that have a number there, and namespaces that the thread
+// which clones it is in.
+type handover struct {
+	files []*os.File // the number is the index
+	joins []join
+	opened
+}
+
+// opened are files to be closed when the container side has them.
+type opened []*os.File
+
+func (o *opened) keep(file *os.File) *os.File {
+	*o = append(*o, file)
+	return file
+}
+
+func (o opened) close() {
+	for _, file := range o {
+		file.Close()
+	}
+}
+
+// add hands a file over and returns its number.
+func (h *handover) add(file *os.File) (number int) {
+	h.files = append(h.files, file)
+	return len(h.files) - 1
+}
+
+// addStreams hands over the standard streams and those of the caller's descriptors that are to be preserved.
+func (h *handover) addStreams(preserved int) error {
+	for _, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		h.add(file)
+	}
+	for fd := 3; fd < 3+preserved; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return fmt.Errorf("--preserve-fds %d: descriptor %d: %w", preserved, fd, err)
+		}
+		h.add(os.NewFile(uintptr(fd), "preserved"))
+	}
+	return nil
+}
+
+// A join is a namespace to be joined before the clone.
+type join struct {
+	file *os.File
+	kind plan.Kind
+}
+
+// openNamespaces opens the namespaces that the spec gives by path, and sorts them: most a thread of ours can
+// join before the clone; those that only a process with one thread can join are handed over.
+func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
+	if s.Linux == nil {
+		return nil
+	}
+	for i, n := range s.Linux.Namespaces {
+		if n.Path == "" {
+			continue
+		}
+		kind, ok := plan.KindOf(n.Type)
+		if !ok {
+			return fmt.Errorf("linux.namespaces[%d].type: %q: unknown", i, n.Type)
+		}
+		file, err := openNamespace(n.Path, kind)
+		if err != nil {
+			return fmt.Errorf("linux.namespaces[%d].path: %w", i, err)
+		}
+		h.keep(file)
+		switch n.Type {
+		case specs.UserNamespace:
+			d.User = h.add(file)
+		case specs.MountNamespace:
+			d.Mount = h.add(file)
+		case specs.TimeNamespace:
+			d.Time = h.add(file)
+		default:
+			h.joins = append(h.joins, join{file, kind})
+		}
+	}
+	return nil
+}
+
+// openNamespace opens a namespace's file and makes sure that it is one, of the kind that is wanted.
+func openNamespace(path string, kind plan.Kind) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	flag, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE) // ioctl_ns(2)
+	if err != nil || uintptr(flag) != kind.Flag {
+		file.Close()
+		return nil, fmt.Errorf("%s: not a %s namespace", path, kind.Type)
+	}
+	return file, nil
+}
+
+// addSources hands over the mounts that only the parent can prepare.
+func (h *handover) addSources(door *kernel.Door, s *specs.Spec, o *plan.Options) error {
+	var user *os.File
+	if o.User != 0 {
+		user = h.files[o.User]
+	}
+	files, err := rootfs.Sources(door, s, o.Rootfs, user)
+	if err != nil {
+		return err
+	}
+	o.Rootfs.Sources = map[int]int{}
+	for _, i := range slices.Sorted(maps.Keys(files)) {
+		o.Rootfs.Sources[i] = h.add(h.keep(files[i]))
+	}
+	o.Rootfs.Spare = max(200, len(h.files)+100) // beyond all that the container side opens
+	return nil
+}
+
+// launch starts a container side with our stub or, where that cannot be, with the re-executed program.
+func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Process, err error) {
+	c.Files, c.Reexec = h.files, r.Reexec
+	start := func() error {
+		what := kernel.Call{Op: "clone", Object: c.Name, Value: plan.FlagNames(c.Cloneflags), Shell: plan.UnshareCommand(c.Cloneflags)}
+		return r.Door.Do(what, func() (err error) {
+			process, err = c.Start()
+			if errors.Is(err, executor.ErrNoStub) && !c.Reexec {
+				c.Reexec = true
+				process, err = c.Start()
+			}
+			return err
+		})
+	}
+	if len(h.joins) == 0 {
+		return process, start()
+	}
+	err = kernel.OnThread(func() error {
+		for _, j := range h.joins {
+			what := kernel.Call{Op: "setns", Object: j.file.Name(), Value: string(j.kind.Type), Shell: "nsenter --" + j.kind.File + "=" + j.file.Name()}
+			if err := r.Door.Do(what, func() error { return unix.Setns(int(j.file.Fd()), int(j.kind.Flag)) }); err != nil {
+				return err
+			}
+		}
+		return start()
+	})
+	return process, err
+}
+
+// report is the side's error in words, if it has one: what it sent last, or how it ended.
+func (s *side) report(err error) error {
+	if errors.Is(err, errEnded) {
+		return s.why(s.end())
+	}
+	s.end()
+	return err
+}

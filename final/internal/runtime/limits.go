@@ -1,0 +1,85 @@
+//go:build linux
+
+package runtime
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/confine"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// prepare does what only the parent can do to a process: it may raise limits, and writes the id maps of a user
+// namespace that it is not in itself.
+func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool) error {
+	if newUser {
+		if err := r.mapIDs(pid, s.Linux); err != nil {
+			return err
+		}
+	}
+	if p.OOMScoreAdj != nil {
+		path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
+		if err := r.Door.Write(path, strconv.Itoa(*p.OOMScoreAdj)); err != nil {
+			return fmt.Errorf("process.oomScoreAdj: %w", err)
+		}
+	}
+	limits, err := confine.Rlimits(p)
+	if err != nil {
+		return err
+	}
+	for i, limit := range limits {
+		values := fmt.Sprintf("%d:%d", limit.Limit.Cur, limit.Limit.Max)
+		what := kernel.Call{
+			Op: "prlimit", Object: fmt.Sprintf("%d %s", pid, limit.Name), Value: values,
+			Shell: fmt.Sprintf("prlimit --pid %d --%s=%s", pid, strings.ToLower(strings.TrimPrefix(limit.Name, "RLIMIT_")), values),
+		}
+		err := r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &limit.Limit, nil) })
+		if err != nil {
+			return fmt.Errorf("process.rlimits[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// mapIDs gives the user namespace of a process its ids (user_namespaces(7)).
+func (r *Runtime) mapIDs(pid int, l *specs.Linux) error {
+	for _, m := range []struct {
+		file, field string
+		mappings    []specs.LinuxIDMapping
+	}{{"uid_map", "uidMappings", l.UIDMappings}, {"gid_map", "gidMappings", l.GIDMappings}} {
+		var text strings.Builder
+		for _, id := range m.mappings {
+			fmt.Fprintf(&text, "%d %d %d\n", id.ContainerID, id.HostID, id.Size)
+		}
+		if err := r.Door.Write(fmt.Sprintf("/proc/%d/%s", pid, m.file), text.String()); err != nil {
+			return fmt.Errorf("linux.%s: %w", m.field, err)
+		}
+	}
+	return nil
+}
+
+// moveDevices moves network devices of the host into the container's network namespace (linux.netDevices).
+func (c *Container) moveDevices(pid int, s *specs.Spec) error {
+	if s.Linux == nil || len(s.Linux.NetDevices) == 0 {
+		return nil
+	}
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	for _, name := range slices.Sorted(maps.Keys(s.Linux.NetDevices)) {
+		if err := c.runtime.Door.MoveLink(name, namespace, s.Linux.NetDevices[name].Name); err != nil {
+			return fmt.Errorf("linux.netDevices: %q: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+//go:build linux
+
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/confine"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/op"
+	"github.com/simple-container/simple-container/final/internal/plan"
+	"github.com/simple-container/simple-container/final/internal/rootfs"
+)
+
+// This file looks at the machine: what a plan depends on beside the spec.
+
+// cgroups finds the trees of cgroups, and where this process is in them.
+func (r *Runtime) cgroups() (cgroup.Layout, cgroup.Membership, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter("/sys/fs/cgroup"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read mountinfo: %w", err)
+	}
+	layout, err := cgroup.Find(mounts)
+	if err != nil {
+		return nil, nil, err
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, nil, err
+	}
+	return layout, cgroup.ParseMembership(string(own)), nil
+}
+
+// describe completes the options of the plan of a new container.
+func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *cgroup.Group, asked CreateOptions) error {
+	if err := r.describeProcess(o, s, s.Process); err != nil {
+		return err
+	}
+	o.ID, o.NewKeyring = c.ID, !asked.NoNewKeyring
+	o.Rootfs = rootfs.Options{
+		Root: c.Rootfs, Bundle: c.Bundle, NoPivot: asked.NoPivot,
+		UserNamespace: plan.Has(s, specs.UserNamespace),
+		NetNamespace:  plan.Has(s, specs.NetworkNamespace),
+		Cgroup:        cgroupMount(group, plan.Has(s, specs.CgroupNamespace)),
+	}
+	return rootfs.Survey(s, &o.Rootfs)
+}
+
+// cgroupMount says what the container sees of the cgroups.
+func cgroupMount(group *cgroup.Group, namespace bool) rootfs.Cgroup {
+	c := rootfs.Cgroup{Namespace: namespace}
+	for _, m := range group.Mounts() {
+		if m.Name == "" {
+			c.Group = m.Dir // v2 alone
+			continue
+		}
+		kind := "cgroup"
+		if m.Version == 2 {
+			kind = "cgroup2"
+		}
+		c.Hierarchies = append(c.Hierarchies, rootfs.Hierarchy{Name: m.Name, Type: kind, Options: m.Options, Group: m.Dir, Links: m.Links})
+	}
+	return c
+}
+
+// describeProcess completes what concerns the process, the container's first or another.
+func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Process) (err error) {
+	if s.Linux != nil {
+		if o.Filter, err = confine.Compile(s.Linux.Seccomp, kernel.SeccompFlags()); err != nil {
+			return err
+		}
+	}
+	if o.Host, err = host(s, p); err != nil {
+		return err
+	}
+	if !p.Terminal {
+		o.Chown = streams(p.User.UID)
+	}
+	return nil
+}
+
+// host is what the kernel says of capabilities and security modules.
+func host(s *specs.Spec, p *specs.Process) (h confine.Host, err error) {
+	last, err := kernel.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return h, err
+	}
+	if h.LastCapability, err = strconv.Atoi(strings.TrimSpace(last)); err != nil {
+		return h, fmt.Errorf("read /proc/sys/kernel/cap_last_cap: %w", err)
+	}
+	h.Held = ^uint64(0)
+	if !plan.Has(s, specs.UserNamespace) {
+		if h.Held, err = held(); err != nil {
+			return h, err
+		}
+	}
+	if p.ApparmorProfile != "" || p.SelinuxLabel != "" {
+		list, _ := kernel.ReadFile("/sys/kernel/security/lsm") // not mounted: no module that we could tell anything
+		h.LSMs = strings.Split(strings.TrimSpace(list), ",")
+	}
+	return h, nil
+}
+
+// held are the capabilities that this process can pass on: permitted, and in the bounding set.
+func held() (uint64, error) {
+	text, err := kernel.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return 0, err
+	}
+	set := ^uint64(0)
+	for _, name := range []string{"CapPrm:\t", "CapBnd:\t"} {
+		_, rest, _ := strings.Cut(text, name)
+		line, _, _ := strings.Cut(rest, "\n")
+		bits, err := strconv.ParseUint(line, 16, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read /proc/thread-self/status: %s%q: %w", name, line, err)
+		}
+		set &= bits
+	}
+	return set, nil
+}
+
+// streams are those of our standard streams that belong to another user. /dev/null is left alone: it is
+// everybody's.
+func streams(uid uint32) (list []int) {
+	var null, stat unix.Stat_t
+	nullErr := unix.Stat("/dev/null", &null)
+	for fd := range 3 {
+		if unix.Fstat(fd, &stat) != nil || stat.Uid == uid {
+			continue
+		}
+		if nullErr == nil && stat.Mode&unix.S_IFMT == unix.S_IFCHR && stat.Rdev == null.Rdev {
+			continue
+		}
+		list = append(list, fd)
+	}
+	return list
+}
+
+// Plan is the container side of a bundle, for people to read. Nothing is made.
+func (r *Runtime) Plan(id string, asked CreateOptions) (*op.List, error) {
+	bundle, err := filepath.Abs(asked.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	_, s, err := readConfig(configOf(bundle))
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, record: record{ID: id, Bundle: bundle}}
+	if c.Rootfs, err = rootOf(s, bundle); err != nil {
+		return nil, err
+	}
+	group, err := r.nameGroup(c, s)
+	if err != nil {
+		return nil, err
+	}
+	o := plan.Options{Descriptors: plan.Descriptors{Sync: 3, Start: 4, First: 5}}
+	if s.Process.Terminal {
+		o.Console, o.First = 5, 6
+	}
+	if err := r.describe(&o, c, s, group, asked); err != nil {
+		return nil, err
+	}
+	return plan.Create(s, o)
+}

@@ -1,0 +1,32 @@
+//go:build linux
+
+package runtime
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/simple-container/simple-container/final/internal/console"
+)
+
+// sendPidfd passes a pidfd to whoever listens at a socket's path.
+func sendPidfd(path string, pidfd *os.File) error {
+	socket, err := console.Dial(path)
+	if err != nil {
+		return fmt.Errorf("--pidfd-socket: %w", err)
+	}
+	defer socket.Close()
+	if err := console.Send(socket, pidfd); err != nil {
+		return fmt.Errorf("--pidfd-socket: %w", err)
+	}
+	return nil
+}
+
+// WantsTerminal tells whether the command of a bundle is to have a terminal.
+func WantsTerminal(bundle string) (bool, error) {
+	_, s, err := readConfig(configOf(bundle))
+	if err != nil {
+		return false, err
+	}
+	return s.Process.Terminal, nil
+}

@@ -1,0 +1,123 @@
+//go:build linux
+
+// Package runtime is the OCI life cycle on a bundle: create, start, state, kill, delete, exec, pause,
+// update, events, as containerd, Podman and CRI-O ask for them.
+//
+// It owns the state directory (one folder per container: state.json, written by rename, config.json as it
+// was at create, and start.sock as long as the container waits to be started) and the handshake with the
+// container side; it asks plan for the list of kernel calls and executor to carry it out. These paths are
+// hot: no package with a costly initialisation, no helper program. Step 01 shows the idea (run.go, child.go).
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// A Runtime is a set of containers: those with a state directory below Root.
+type Runtime struct {
+	Root    string       // absolute; made when the first container is
+	Door    *kernel.Door // to the kernel
+	Systemd bool         // cgroups are made by systemd, over D-Bus
+	Reexec  bool         // the container side is package boot, not the stub
+}
+
+// The errors that callers tell apart, in the words that engines look for.
+var (
+	ErrNotExist   = errors.New("container does not exist")
+	ErrExist      = errors.New("container with given ID already exists")
+	ErrNotRunning = errors.New("container not running")
+)
+
+// A Container is one of a runtime's.
+type Container struct {
+	runtime *Runtime
+	dir     string
+	record
+}
+
+func (r *Runtime) dir(id string) string { return filepath.Join(r.Root, id) }
+
+// checkID refuses what cannot be a directory's name, or would not be understood in a cgroup's.
+func checkID(id string) error {
+	allowed := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_+-.", c)
+	}
+	switch {
+	case id == "":
+		return errors.New("container id: empty")
+	case len(id) > 255:
+		return fmt.Errorf("container id %q: %d bytes, want at most 255", id, len(id))
+	case id[0] == '.' || strings.ContainsFunc(id, func(c rune) bool { return !allowed(c) }):
+		return fmt.Errorf("container id %q: want letters, digits and _ + - . only, and no . first", id)
+	}
+	return nil
+}
+
+// Load finds a container.
+func (r *Runtime) Load(id string) (*Container, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, dir: r.dir(id)}
+	err := c.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("container %q: %w", id, ErrNotExist)
+	}
+	return c, err
+}
+
+// List returns all containers, those that are half-way gone left out.
+func (r *Runtime) List() ([]*Container, error) {
+	entries, err := os.ReadDir(r.Root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var list []*Container
+	for _, entry := range entries {
+		c, err := r.Load(entry.Name())
+		if err != nil {
+			continue // made or deleted while we look, or no container's
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// lock keeps others from changing the container, until the file is closed. It is a lock on the directory
+// itself: there is nothing to clean up, and it ends with its holder (flock(2)).
+func lock(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("flock %s: %w", dir, err)
+	}
+	return file, nil
+}
+
+// busy tells whether somebody holds the lock.
+func busy(dir string) bool {
+	file, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}

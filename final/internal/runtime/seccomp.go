@@ -1,0 +1,51 @@
+//go:build linux
+
+package runtime
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/console"
+)
+
+// passListener gives the listener of a filter to the agent that the profile names, with the state of the
+// container (config-linux.md, "The Container Process State"). The container side says under which number it
+// has it, and waits.
+func (c *Container) passListener(pidfd *os.File, pid int, message string, s *specs.Spec) error {
+	number := int(binary.NativeEndian.Uint64([]byte(message)))
+	fd, err := unix.PidfdGetfd(int(pidfd.Fd()), number, 0) // since Linux 5.6
+	if err != nil {
+		return fmt.Errorf("pidfd_getfd %d: %w", number, err)
+	}
+	listener := os.NewFile(uintptr(fd), specs.SeccompFdName)
+	defer listener.Close()
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	state, err := json.Marshal(specs.ContainerProcessState{
+		Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, Metadata: s.Linux.Seccomp.ListenerMetadata,
+		State: specs.State{
+			Version: specs.Version, ID: c.ID, Status: specs.ContainerState(status), Pid: c.Pid, Bundle: c.Bundle, Annotations: s.Annotations,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	socket, err := console.Dial(s.Linux.Seccomp.ListenerPath)
+	if err != nil {
+		return fmt.Errorf("linux.seccomp.listenerPath: %w", err)
+	}
+	defer socket.Close()
+	err = unix.Sendmsg(int(socket.Fd()), state, unix.UnixRights(int(listener.Fd())), nil, unix.MSG_NOSIGNAL)
+	if err != nil {
+		return fmt.Errorf("linux.seccomp.listenerPath: sendmsg %s: %w", s.Linux.Seccomp.ListenerPath, err)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+//go:build linux
+
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// record is what state.json remembers. What can be asked of the kernel is not in it.
+type record struct {
+	ID      string            `json:"id"`
+	Bundle  string            `json:"bundle"`
+	Rootfs  string            `json:"rootfs"`
+	Created time.Time         `json:"created"`
+	Pid     int               `json:"pid"`  // of the container's first process; 0 before it exists
+	Born    uint64            `json:"born"` // when that began (kernel.ProcessStat): then the pid is still its own
+	Cgroups map[string]string `json:"cgroups"`
+	Systemd string            `json:"systemd,omitempty"` // the unit, if systemd made the cgroup
+	Late    Late              `json:"late"`
+}
+
+// Late is what start must know of the plan: what it means if an op fails that comes after the wait for start.
+type Late struct {
+	Ops   int      `json:"ops"`   // that the plan has
+	Words []string `json:"words"` // of the last ones
+}
+
+// State is what `state` and `list` print: the state of the specification, and what runc adds to it.
+type State struct {
+	Version     string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Pid         int               `json:"pid"` // 0 when stopped
+	Status      Status            `json:"status"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Created     time.Time         `json:"created"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Owner       string            `json:"owner"`
+}
+
+// A Status is where a container is in its life.
+type Status string
+
+const (
+	Creating Status = "creating"
+	Created  Status = "created" // everything is done but the start
+	Running  Status = "running"
+	Paused   Status = "paused"
+	Stopped  Status = "stopped"
+)
+
+const (
+	stateFile  = "state.json"
+	configFile = "config.json"
+	startFile  = "start.sock" // it is there as long as the container waits to be started
+)
+
+func (c *Container) path(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *Container) read() error {
+	text, err := os.ReadFile(c.path(stateFile))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &c.record); err != nil {
+		return fmt.Errorf("read %s: %w", c.path(stateFile), err)
+	}
+	return nil
+}
+
+// write replaces state.json as a whole: a reader sees the old one or the new one.
+func (c *Container) write() error {
+	text, err := json.Marshal(c.record)
+	if err != nil {
+		return err
+	}
+	return writeFile(c.path(stateFile), text, 0o600)
+}
+
+// writeFile writes a file beside its place and moves it there.
+func writeFile(path string, text []byte, mode fs.FileMode) (err error) {
+	beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.WriteFile(beside, text, mode); err != nil {
+		return err
+	}
+	if err := os.Rename(beside, path); err != nil {
+		return errors.Join(err, os.Remove(beside))
+	}
+	return nil
+}
+
+// spec reads the container's config.json, as it was when it was created.
+func (c *Container) spec() (*specs.Spec, error) {
+	text, err := os.ReadFile(c.path(configFile))
+	if err != nil {
+		return nil, err
+	}
+	s := &specs.Spec{}
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.path(configFile), err)
+	}
+	return s, nil
+}
+
+// alive tells whether the container's first process has not ended: the one that we started, and not another
+// that got its pid.
+func (c *Container) alive() bool {
+	if c.Pid == 0 {
+		return false
+	}
+	now, err := kernel.Stat(c.Pid)
+	return err == nil && now.Start == c.Born && now.Alive()
+}
+
+// group returns the container's cgroup.
+func (c *Container) group() *cgroup.Group { return cgroup.Load(c.Cgroups, c.Systemd) }
+
+// Status asks the kernel where the container is in its life.
+func (c *Container) Status() (Status, error) {
+	switch {
+	case c.Pid == 0 && busy(c.dir):
+		return Creating, nil
+	case !c.alive():
+		return Stopped, nil
+	case exists(c.path(startFile)):
+		return Created, nil
+	}
+	frozen, err := c.group().Frozen()
+	switch {
+	case err != nil && c.alive():
+		return "", err
+	case err != nil: // it ended while we looked
+		return Stopped, nil
+	case frozen:
+		return Paused, nil
+	}
+	return Running, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// State returns all there is to say of the container.
+func (c *Container) State() (*State, error) {
+	s, err := c.spec()
+	if err != nil {
+		return nil, err
+	}
+	status, err := c.Status()
+	if err != nil {
+		return nil, err
+	}
+	return c.stateAs(s, status), nil
+}
+
+func (c *Container) stateAs(s *specs.Spec, status Status) *State {
+	state := &State{
+		Version: specs.Version, ID: c.ID, Status: status, Bundle: c.Bundle, Rootfs: c.Rootfs, Created: c.Created,
+		Annotations: s.Annotations, Owner: owner(c.dir),
+	}
+	if status != Stopped {
+		state.Pid = c.Pid
+	}
+	return state
+}
+
+// owner is the name of whoever made the container.
+func owner(dir string) string {
+	var stat unix.Stat_t
+	if err := unix.Stat(dir, &stat); err != nil {
+		return ""
+	}
+	if stat.Uid == 0 {
+		return "root" // and no file need be read
+	}
+	id := strconv.Itoa(int(stat.Uid))
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
+}
+
+// Process is the container's first process as its config.json has it, for another one like it.
+func (c *Container) Process() (*specs.Process, error) {
+	s, err := c.spec()
+	if err != nil {
+		return nil, err
+	}
+	return s.Process, nil
+}

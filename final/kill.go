@@ -1,0 +1,74 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+)
+
+var killVerb = verb{"kill ID [SIGNAL]", "Send a signal to a container, SIGTERM if none is named", 1, 2,
+	func(flags *pflag.FlagSet) func(*session, []string) error {
+		all := flags.BoolP("all", "a", false, "to all its processes, not only the first")
+		regex := flags.BoolP("regex", "r", false, "ID is a regular expression: every container whose id it matches")
+		return func(s *session, args []string) error {
+			signal := unix.SIGTERM
+			if len(args) > 1 {
+				var err error
+				if signal, err = parseSignal(args[1]); err != nil {
+					return err
+				}
+			}
+			return s.each(args[0], *regex, func(id string) error {
+				c, err := s.runtime().Load(id)
+				if err != nil {
+					return err
+				}
+				return c.Kill(signal, *all)
+			})
+		}
+	}}
+
+// parseSignal knows 9, KILL, SIGKILL and sigkill.
+func parseSignal(text string) (unix.Signal, error) {
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n <= 64 {
+		return unix.Signal(n), nil
+	}
+	name := strings.ToUpper(text)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if signal := unix.SignalNum(name); signal != 0 {
+		return signal, nil
+	}
+	return 0, fmt.Errorf("signal %q: unknown", text)
+}
+
+// each calls do for a container, or with regex for all whose id matches.
+func (s *session) each(id string, regex bool, do func(id string) error) error {
+	if !regex {
+		return do(id)
+	}
+	pattern, err := regexp.Compile(id)
+	if err != nil {
+		return err
+	}
+	list, err := s.runtime().List()
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if !pattern.MatchString(c.ID) {
+			continue
+		}
+		if err := do(c.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

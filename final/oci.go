@@ -1,0 +1,229 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+// version is what `final --version` prints; engines want a number behind "runc version".
+const version = "1.0.0"
+
+// A session is what the flags before the verb say. They are runc's.
+type session struct {
+	root    string
+	log     string
+	format  string
+	debug   bool
+	systemd bool
+	explain bool
+	exec    string // the executor: stub or reexec
+	version bool
+}
+
+// parseGlobals takes the flags before the verb off the command line.
+func parseGlobals(args []string) (s *session, rest []string, err error) {
+	s = &session{}
+	flags := pflag.NewFlagSet("final", pflag.ContinueOnError)
+	flags.SetInterspersed(false)
+	flags.Usage = func() {}
+	flags.StringVar(&s.root, "root", kernel.StateDir, "directory of the containers' states")
+	flags.StringVar(&s.log, "log", "", "file for errors and warnings, beside the standard error")
+	flags.StringVar(&s.format, "log-format", "text", "of that file: text or json")
+	flags.BoolVar(&s.debug, "debug", false, "say more in the log")
+	flags.BoolVar(&s.systemd, "systemd-cgroup", false, "let systemd make the cgroups")
+	flags.BoolVar(&s.explain, "explain", false, "say every kernel call, with the shell command that does the same")
+	flags.StringVar(&s.exec, "executor", "stub", "the container side: stub, or reexec for the one in Go")
+	flags.BoolVarP(&s.version, "version", "v", false, "print the version")
+	flags.String("rootless", "auto", "accepted, as runc's")
+	flags.String("criu", "", "accepted, as runc's")
+	help := flags.BoolP("help", "h", false, "")
+	if err := flags.Parse(args); err != nil {
+		return nil, nil, err
+	}
+	if s.format != "text" && s.format != "json" {
+		return nil, nil, fmt.Errorf("--log-format %q: want text or json", s.format)
+	}
+	if s.exec != "stub" && s.exec != "reexec" {
+		return nil, nil, fmt.Errorf("--executor %q: want stub or reexec", s.exec)
+	}
+	if s.root, err = filepath.Abs(s.root); err != nil {
+		return nil, nil, err
+	}
+	rest = flags.Args()
+	switch {
+	case s.version:
+		rest = []string{"version"}
+	case *help:
+		rest = []string{"--help"}
+	}
+	return s, rest, nil
+}
+
+// runtime is the one that the flags ask for.
+func (s *session) runtime() *runtime.Runtime {
+	door := &kernel.Door{}
+	if s.explain {
+		door.Explain = os.Stderr
+	}
+	return &runtime.Runtime{Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.exec == "reexec"}
+}
+
+// finish says what went wrong, where people and where engines look, and returns the exit code.
+func (s *session) finish(err error) int {
+	code, silent := codeOf(err)
+	if silent {
+		return code
+	}
+	fmt.Fprintln(os.Stderr, "final:", err)
+	s.record("error", err.Error())
+	return code
+}
+
+// record appends a line to the log, if there is one. engines take the last line of level error.
+func (s *session) record(level, message string) {
+	if s.log == "" {
+		return
+	}
+	file, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "final: --log:", err)
+		return
+	}
+	defer file.Close()
+	now := time.Now().Format(time.RFC3339)
+	if s.format == "json" {
+		_ = json.NewEncoder(file).Encode(map[string]string{"level": level, "msg": message, "time": now})
+		return
+	}
+	fmt.Fprintf(file, "time=%q level=%s msg=%q\n", now, level, message)
+}
+
+// A verb is a command of the OCI runtime.
+type verb struct {
+	use   string // name and arguments
+	short string
+	least int // arguments
+	most  int
+	flags func(*pflag.FlagSet) func(s *session, args []string) error
+}
+
+// verbs are the OCI runtime's.
+var verbs = []verb{
+	createVerb, startVerb, stateVerb, killVerb, deleteVerb, runVerb, execVerb, listVerb, psVerb, pauseVerb,
+	resumeVerb, updateVerb, eventsVerb, specVerb, featuresVerb, versionVerb, planVerb, checkpointVerb, restoreVerb,
+}
+
+func (v verb) name() string {
+	name, _, _ := strings.Cut(v.use, " ")
+	return name
+}
+
+func findVerb(name string) (verb, bool) {
+	for _, v := range verbs {
+		if v.name() == name {
+			return v, true
+		}
+	}
+	return verb{}, false
+}
+
+// call parses the arguments of a verb and carries it out. Flags may stand before and after the arguments, but
+// for the verbs whose arguments are a command's.
+func (v verb) call(s *session, args []string) error {
+	flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.SetInterspersed(v.most >= 0)
+	help := flags.BoolP("help", "h", false, "this help")
+	do := v.flags(flags)
+	err := flags.Parse(args)
+	switch {
+	case *help || errors.Is(err, pflag.ErrHelp):
+		v.usage(os.Stdout, flags)
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s: %w (see final %s --help)", v.name(), err, v.name())
+	case flags.NArg() < v.least || v.most >= 0 && flags.NArg() > v.most:
+		return fmt.Errorf("%s: %d arguments: want: final %s", v.name(), flags.NArg(), v.use)
+	}
+	return do(s, flags.Args())
+}
+
+func (v verb) usage(out io.Writer, flags *pflag.FlagSet) {
+	fmt.Fprintf(out, "usage: final [flags] %s\n\n%s\n\n%s", v.use, v.short, flags.FlagUsages())
+}
+
+// help is the verb in cobra's list.
+func (v verb) help() *cobra.Command {
+	return &cobra.Command{Use: v.use, Short: v.short, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
+		flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
+		v.flags(flags)
+		v.usage(os.Stdout, flags)
+		return nil
+	}}
+}
+
+// printJSON prints a value as engines read it.
+func printJSON(value any) error {
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	return out.Encode(value)
+}
+
+// simple is a verb that has no flags and one argument, a container.
+func simple(use, short string, do func(*runtime.Container) error) verb {
+	return verb{use, short, 1, 1, func(*pflag.FlagSet) func(*session, []string) error {
+		return func(s *session, args []string) error {
+			c, err := s.runtime().Load(args[0])
+			if err != nil {
+				return err
+			}
+			return do(c)
+		}
+	}}
+}
+
+var (
+	startVerb  = simple("start ID", "Have a created container execute its command", (*runtime.Container).Start)
+	pauseVerb  = simple("pause ID", "Stop all processes of a container where they are", (*runtime.Container).Pause)
+	resumeVerb = simple("resume ID", "Let the processes of a paused container go on", (*runtime.Container).Resume)
+	stateVerb  = simple("state ID", "Print the state of a container", func(c *runtime.Container) error {
+		state, err := c.State()
+		if err != nil {
+			return err
+		}
+		return printJSON(state)
+	})
+)
+
+var versionVerb = verb{"version", "Print the version", 0, 0, func(*pflag.FlagSet) func(*session, []string) error {
+	return func(*session, []string) error {
+		fmt.Printf("runc version %s (simple-container final)\nspec: %s\n", version, specs.Version)
+		return nil
+	}
+}}
+
+// unsupported is a verb that runc has and this runtime does not.
+func unsupported(name string) verb {
+	return verb{name + " ID", "Not offered", 0, -1, func(*pflag.FlagSet) func(*session, []string) error {
+		return func(*session, []string) error {
+			return fmt.Errorf("%s: not offered: this runtime does not save and restore processes (CRIU)", name)
+		}
+	}}
+}
+
+var checkpointVerb, restoreVerb = unsupported("checkpoint"), unsupported("restore")

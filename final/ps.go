@@ -1,0 +1,69 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+var psVerb = verb{"ps ID [OPTION...]", "List the processes of a container, as the host numbers them", 1, -1,
+	func(flags *pflag.FlagSet) func(*session, []string) error {
+		format := flags.StringP("format", "f", "table", "table, made by ps(1) with the options, or json, the numbers alone")
+		return func(s *session, args []string) error {
+			c, err := s.runtime().Load(args[0])
+			if err != nil {
+				return err
+			}
+			pids, err := c.Pids()
+			if err != nil {
+				return err
+			}
+			switch *format {
+			case "json":
+				return json.NewEncoder(os.Stdout).Encode(pids)
+			case "table":
+				return printProcesses(pids, args[1:])
+			}
+			return fmt.Errorf("--format %q: want table or json", *format)
+		}
+	}}
+
+// printProcesses prints the lines of ps(1) that are the processes'.
+func printProcesses(pids []int, options []string) error {
+	if len(options) == 0 {
+		options = []string{"-ef"}
+	}
+	out, err := exec.Command("ps", options...).Output()
+	if err != nil {
+		return fmt.Errorf("ps %s: %w", strings.Join(options, " "), err)
+	}
+	wanted := map[string]bool{}
+	for _, pid := range pids {
+		wanted[strconv.Itoa(pid)] = true
+	}
+	column := -1
+	for i, line := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
+		fields := strings.Fields(line)
+		if i == 0 {
+			for j, name := range fields {
+				if name == "PID" {
+					column = j
+				}
+			}
+			if column < 0 {
+				return fmt.Errorf("ps %s: no column PID", strings.Join(options, " "))
+			}
+		}
+		if i == 0 || column < len(fields) && wanted[fields[column]] {
+			fmt.Println(line)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/console"
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+var runVerb = verb{"run ID", "Make a container out of a bundle, start it and wait for its end", 1, 1,
+	func(flags *pflag.FlagSet) func(*session, []string) error {
+		var f createFlags
+		f.add(flags)
+		detach := flags.BoolP("detach", "d", false, "do not wait")
+		keep := flags.Bool("keep", false, "do not delete the container when it has ended")
+		flags.Bool("no-subreaper", false, "accepted, as runc's")
+		return func(s *session, args []string) error {
+			o, err := f.options()
+			if err != nil {
+				return err
+			}
+			return s.run(args[0], o, f.socket, *detach, *keep)
+		}
+	}}
+
+// run creates and starts a container. In the foreground it lends it the terminal, passes signals on, and ends
+// with the command's exit code.
+func (s *session) run(id string, o runtime.CreateOptions, socket string, detach, keep bool) (err error) {
+	r := s.runtime()
+	f, err := newForeground(socket, detach, func() (bool, error) { return runtime.WantsTerminal(o.Bundle) })
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	o.Console = f.socket
+	c, err := r.Create(id, o)
+	if err != nil {
+		return err
+	}
+	if !detach && !keep {
+		defer func() { err = errors.Join(err, ignoreGone(r.Delete(id, true))) }()
+	}
+	if err := f.attach(); err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return errors.Join(err, ignoreGone(r.Delete(id, true)))
+	}
+	if detach {
+		return nil
+	}
+	return f.wait(c.Pid)
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, runtime.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// foreground is a process that we wait for: its signals, and if it has one, its terminal.
+type foreground struct {
+	socket    *os.File // for the container side, to send the terminal to; nil without terminal
+	ours      *os.File // where it arrives; nil if the socket is somebody else's
+	forwarder *console.Forwarder
+	signals   chan os.Signal
+}
+
+// newForeground prepares for a process. With the path of a console socket the terminal is its owner's.
+func newForeground(socket string, detach bool, terminal func() (bool, error)) (*foreground, error) {
+	f := &foreground{signals: make(chan os.Signal, 64)}
+	if !detach {
+		signal.Notify(f.signals) // all there are, from now on: what comes during set-up is for the command
+	}
+	want, err := terminal()
+	if err != nil || !want && socket == "" {
+		return f, err
+	}
+	if socket != "" {
+		f.socket, err = console.Dial(socket)
+		return f, err
+	}
+	if detach {
+		return nil, errors.New("process.terminal: a detached process with a terminal wants --console-socket")
+	}
+	f.ours, f.socket, err = console.Pair()
+	return f, err
+}
+
+// attach connects our terminal with the process's.
+func (f *foreground) attach() error {
+	if f.ours == nil {
+		return nil
+	}
+	master, err := console.Receive(f.ours)
+	if err != nil {
+		return err
+	}
+	f.forwarder, err = console.Forward(os.Stdin, os.Stdout, master)
+	return err
+}
+
+func (f *foreground) close() {
+	for _, file := range []*os.File{f.socket, f.ours} {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// wait waits for the process's end, passes signals on until then, and returns its exit code as an error.
+func (f *foreground) wait(pid int) (err error) {
+	ended := make(chan unix.WaitStatus, 1)
+	go func() {
+		var status unix.WaitStatus
+		for {
+			got, err := unix.Wait4(pid, &status, 0, nil)
+			if got == pid || err != nil && !errors.Is(err, unix.EINTR) {
+				ended <- status
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case got := <-f.signals:
+			switch got {
+			case unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH, unix.SIGPIPE: // the kernel's and Go's word to us
+			default:
+				_ = unix.Kill(pid, got.(unix.Signal)) // not reaped yet, so the pid is its own
+			}
+		case status := <-ended:
+			if f.forwarder != nil {
+				err = f.forwarder.Close()
+			}
+			code := status.ExitStatus()
+			if status.Signaled() {
+				code = 128 + int(status.Signal())
+			}
+			if err != nil || code == 0 {
+				return err
+			}
+			return exitError(code)
+		}
+	}
+}
