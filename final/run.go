@@ -74,11 +74,15 @@ type foreground struct {
 	signals   chan os.Signal
 }
 
+// forwarded are the signals that, sent to us, are meant for the command. (Not all there are: to ask Go for one
+// takes two switches of threads, and all of them would take longer than the container.)
+var forwarded = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2}
+
 // newForeground prepares for a process. With the path of a console socket the terminal is its owner's.
 func newForeground(socket string, detach bool, terminal func() (bool, error)) (*foreground, error) {
 	f := &foreground{signals: make(chan os.Signal, 64)}
 	if !detach {
-		signal.Notify(f.signals) // all there are, from now on: what comes during set-up is for the command
+		signal.Notify(f.signals, forwarded...) // from now on: what comes during set-up is for the command
 	}
 	want, err := terminal()
 	if err != nil || !want && socket == "" {
@@ -132,11 +136,7 @@ func (f *foreground) wait(pid int) (err error) {
 	for {
 		select {
 		case got := <-f.signals:
-			switch got {
-			case unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH, unix.SIGPIPE: // the kernel's and Go's word to us
-			default:
-				_ = unix.Kill(pid, got.(unix.Signal)) // not reaped yet, so the pid is its own
-			}
+			_ = unix.Kill(pid, got.(unix.Signal)) // not reaped yet, so the pid is its own
 		case status := <-ended:
 			if f.forwarder != nil {
 				err = f.forwarder.Close()
