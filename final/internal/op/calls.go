@@ -61,11 +61,10 @@ func Open(path string, flags int, result *Var) Op {
 
 // Openat2 is openat2(2), with O_CLOEXEC: it opens a path and says which ways there are no ways.
 func Openat2(dir Arg, path string, flags, resolve int, result *Var) Op {
-	how := Flags(flags|unix.O_CLOEXEC, openFlags).text + ", " + Flags(resolve, resolveFlags).text
+	how := Words(uint64(flags|unix.O_CLOEXEC), 0, uint64(resolve)) // struct open_how
+	how.kind = openHow
 	return Op{Name: "openat2", Nr: unix.SYS_OPENAT2, Args: []Arg{
-		dir, Str(path),
-		Ref(Words(uint64(flags|unix.O_CLOEXEC), 0, uint64(resolve))).As("{" + how + "}"), // struct open_how
-		Int(unix.SizeofOpenHow),
+		dir, Str(path), Ref(how), Int(unix.SizeofOpenHow),
 	}, Result: result}
 }
 

@@ -9,6 +9,7 @@
 package op
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ type Op struct {
 func (o Op) String() string {
 	args := make([]string, len(o.Args))
 	for i, arg := range o.Args {
-		args[i] = arg.text
+		args[i] = arg.String()
 	}
 	text := o.Name + "(" + strings.Join(args, ", ") + ")"
 	if o.Nr == Let {
@@ -66,12 +67,15 @@ func (o Op) Words() string {
 // Failed words the failure of an op.
 func (o Op) Failed(errno unix.Errno) error { return fmt.Errorf("%s: %w", o.Words(), errno) }
 
-// An Arg is an argument of a system call: a number, an address, or what is stored there.
+// An Arg is an argument of a system call: a number, an address, or what is stored there. The words for it are
+// put together when somebody asks: most lists are carried out, and never read.
 type Arg struct {
 	value    uint64 // a number, or the offset into data
 	data     *Data
-	indirect bool // the argument is the 8 bytes that are stored at the address
-	text     string
+	indirect bool   // the argument is the 8 bytes that are stored at the address
+	text     string // in place of all other words
+	flags    []Flag // the names of the number's bits
+	name     string // of the variable
 }
 
 // As returns the argument with other words for people.
@@ -81,23 +85,31 @@ func (a Arg) As(text string) Arg {
 }
 
 // String returns the argument as people read it.
-func (a Arg) String() string { return a.text }
+func (a Arg) String() string {
+	switch {
+	case a.text != "":
+		return a.text
+	case a.indirect:
+		return a.name
+	case a.name != "":
+		return "&" + a.name
+	case a.data != nil:
+		return a.data.String()
+	case a.flags != nil:
+		return flagString(a.value, a.flags)
+	}
+	return strconv.FormatInt(int64(a.value), 10)
+}
 
 type integer interface {
 	~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr
 }
 
 // Int is a number as an argument, such as a size or a descriptor. A negative one is passed as C would.
-func Int[T integer](n T) Arg { return Arg{value: uint64(n), text: fmt.Sprint(n)} }
+func Int[T integer](n T) Arg { return Arg{value: uint64(n)} }
 
 // Ref is the address of data as an argument.
-func Ref(d *Data) Arg {
-	text := d.Text
-	if text == "" {
-		text = fmt.Sprintf("[%d bytes]", len(d.Bytes))
-	}
-	return Arg{data: d, text: text}
-}
+func Ref(d *Data) Arg { return Arg{data: d} }
 
 // Str is the address of a string as an argument.
 func Str(s string) Arg { return Ref(String(s)) }
@@ -106,11 +118,11 @@ func Str(s string) Arg { return Ref(String(s)) }
 func Null() Arg { return Arg{text: "NULL"} }
 
 // Addr is the address of a variable as an argument.
-func Addr(v *Var) Arg { return Arg{data: v.Data, value: uint64(v.Offset), text: "&" + v.Name} }
+func Addr(v *Var) Arg { return Arg{data: v.Data, value: uint64(v.Offset), name: v.Name} }
 
 // Val is the value of a variable as an argument, at the time of the call.
 func Val(v *Var) Arg {
-	return Arg{data: v.Data, value: uint64(v.Offset), indirect: true, text: v.Name}
+	return Arg{data: v.Data, value: uint64(v.Offset), indirect: true, name: v.Name}
 }
 
 // Data is memory that ops pass to the kernel, or the kernel writes to. The addresses in it become known when
@@ -118,7 +130,38 @@ func Val(v *Var) Arg {
 type Data struct {
 	Bytes    []byte
 	Pointers []Pointer
-	Text     string // for people, as strace(1) prints it; empty gives the size
+	Text     string // for people, as strace(1) prints it; empty gives the string, the strings or the size
+	kind     kind
+}
+
+// A kind of data has words of its own.
+type kind byte
+
+const (
+	plain   kind = iota
+	text         // ends with a 0
+	vector       // the addresses of texts
+	openHow      // struct open_how, openat2(2)
+)
+
+// String returns the data as people read it.
+func (d *Data) String() string {
+	switch {
+	case d.Text != "":
+		return d.Text
+	case d.kind == text:
+		return strconv.Quote(string(d.Bytes[:len(d.Bytes)-1]))
+	case d.kind == vector:
+		words := make([]string, len(d.Pointers))
+		for i, pointer := range d.Pointers {
+			words[i] = pointer.To.String()
+		}
+		return "[" + strings.Join(words, " ") + "]"
+	case d.kind == openHow:
+		flags, resolve := binary.NativeEndian.Uint64(d.Bytes), binary.NativeEndian.Uint64(d.Bytes[16:])
+		return "{" + flagString(flags, openFlags) + ", " + flagString(resolve, resolveFlags) + "}"
+	}
+	return fmt.Sprintf("[%d bytes]", len(d.Bytes))
 }
 
 // A Pointer is an address to be stored in data.
@@ -143,13 +186,13 @@ func Zeros(n int) *Data { return &Data{Bytes: make([]byte, n)} }
 
 // String returns s as C wants it, with a 0 at the end. The string must have none itself.
 func String(s string) *Data {
-	return &Data{Bytes: append([]byte(s), 0), Text: strconv.Quote(s)}
+	return &Data{Bytes: append([]byte(s), 0), kind: text}
 }
 
 // Strings returns the array of addresses that execve(2) wants, with a null pointer at the end.
 func Strings(list []string) *Data {
 	d := Zeros(8 * (len(list) + 1))
-	d.Text = fmt.Sprintf("%q", list)
+	d.kind = vector
 	for i, s := range list {
 		d.Pointers = append(d.Pointers, Pointer{8 * i, String(s)})
 	}
@@ -164,19 +207,20 @@ type Flag struct {
 
 // Flags is a flag word as an argument, in the names of the bits that are set. A name for several bits goes
 // before the names of each.
-func Flags[T integer](value T, names []Flag) Arg {
+func Flags[T integer](value T, names []Flag) Arg { return Arg{value: uint64(value), flags: names} }
+
+func flagString(value uint64, names []Flag) string {
 	var set []string
-	rest := uint64(value)
 	for _, flag := range names {
-		if flag.Value != 0 && rest&flag.Value == flag.Value {
+		if flag.Value != 0 && value&flag.Value == flag.Value {
 			set = append(set, flag.Name)
-			rest &^= flag.Value
+			value &^= flag.Value
 		}
 	}
-	if rest != 0 || set == nil {
-		set = append(set, fmt.Sprintf("%#x", rest))
+	if value != 0 || set == nil {
+		set = append(set, fmt.Sprintf("%#x", value))
 	}
-	return Arg{value: uint64(value), text: strings.Join(set, "|")}
+	return strings.Join(set, "|")
 }
 
 // ErrnoName is the constant's name.
