@@ -87,6 +87,18 @@ func (c *Command) Start() (*Process, error) {
 	return &Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}, nil
 }
 
+// Program is a list as a static program of its own, for a file: it does what the list says, and nothing else.
+func Program(list *op.List) ([]byte, error) {
+	if !hasStub {
+		return nil, fmt.Errorf("%w for this processor", ErrNoStub)
+	}
+	image, err := list.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return program(image), nil
+}
+
 // sealed returns a file in memory that nobody can change any more (memfd_create(2)): it is mapped by a
 // process that is in the container's hands later.
 func sealed(image []byte, executable bool) (*os.File, error) {
