@@ -14,6 +14,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/network"
+	"github.com/simple-container/simple-container/final/internal/runtime"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -73,11 +74,26 @@ func (c *cleaner) clean() error {
 			c.remove(r)
 		}
 	}
+	c.removeAbandoned()
 	c.leaveHost()
 	if c.removed == 0 && c.spared == 0 && len(c.errs) == 0 {
 		fmt.Fprintln(c.out, "nothing to clean")
 	}
 	return errors.Join(c.errs...)
+}
+
+// removeAbandoned removes the containers of the OCI runtime that were never finished. The others are their
+// engine's to delete, dead or alive.
+func (c *cleaner) removeAbandoned() {
+	r := &runtime.Runtime{Root: kernel.OCIStateDir, Door: c.door}
+	ids, err := r.Abandoned()
+	c.failed(err)
+	for _, id := range ids {
+		c.remove(remnant{"half-made container", id, id, func(*kernel.Door) error { return r.Delete(id, true) }})
+	}
+	if !c.dryRun {
+		_ = os.Remove(kernel.OCIStateDir) // only if it is empty
+	}
 }
 
 // deadOf sorts the ids of what was found, and names those that live. The dead are claimed until unlock.

@@ -41,7 +41,7 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	flags := pflag.NewFlagSet("final", pflag.ContinueOnError)
 	flags.SetInterspersed(false)
 	flags.Usage = func() {}
-	flags.StringVar(&s.root, "root", kernel.StateDir, "directory of the containers' states")
+	flags.StringVar(&s.root, "root", kernel.OCIStateDir, "directory of the containers' states")
 	flags.StringVar(&s.log, "log", "", "file for errors and warnings, beside the standard error")
 	flags.StringVar(&s.format, "log-format", "text", "of that file: text or json")
 	flags.BoolVar(&s.debug, "debug", false, "say more in the log")

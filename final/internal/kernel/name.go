@@ -12,6 +12,13 @@ const Prefix = "simple-container-"
 // StateDir holds one directory per container, named by the container's id.
 const StateDir = "/run/simple-container"
 
+// The containers of the OCI runtime have places of their own. Their ids are whatever an engine likes, and they
+// live without a process of ours that could hold a lock: a clean-up by name is not for them.
+const (
+	OCIPrefix   = "oci-" + Prefix
+	OCIStateDir = StateDir + "/oci"
+)
+
 // ID returns the container's id in the name of something on the host. It is strict, 12 lower-case
 // hexadecimal digits: what follows from it is a removal.
 func ID(name string) (id string, ok bool) {

@@ -97,6 +97,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	if err := c.finish(b, s, group, o); err != nil {
 		return nil, err
 	}
+	c.Complete = true
+	if err := c.write(); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -160,9 +164,11 @@ func (r *Runtime) nameGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) 
 	if err != nil {
 		return nil, err
 	}
-	path := ""
-	if s.Linux != nil {
+	path := kernel.OCIPrefix + c.ID
+	if s.Linux != nil && s.Linux.CgroupsPath != "" {
 		path = s.Linux.CgroupsPath
+	} else if r.Systemd {
+		path = "" // systemd has its own way with names
 	}
 	return cgroup.New(layout, path, c.ID, r.Systemd, own)
 }

@@ -74,3 +74,21 @@ func (c *Container) end() error {
 	}
 	return err
 }
+
+// Abandoned returns the ids of containers whose create was ended half-way. Nobody else will remove them.
+func (r *Runtime) Abandoned() (ids []string, err error) {
+	entries, err := os.ReadDir(r.Root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, entry := range entries {
+		c := &Container{runtime: r, dir: r.dir(entry.Name())}
+		if checkID(entry.Name()) != nil || !entry.IsDir() || busy(c.dir) {
+			continue
+		}
+		if c.read() != nil || !c.Complete {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, err
+}

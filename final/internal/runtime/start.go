@@ -53,6 +53,9 @@ func (c *Container) Start() error {
 		return err
 	}
 	defer held.Close()
+	if err := c.read(); err != nil { // it may have changed before we had the lock
+		return err
+	}
 	s, err := c.spec()
 	if err != nil {
 		return err

@@ -31,6 +31,8 @@ type record struct {
 	Cgroups map[string]string `json:"cgroups"`
 	Systemd string            `json:"systemd,omitempty"` // the unit, if systemd made the cgroup
 	Late    Late              `json:"late"`
+
+	Complete bool `json:"complete"` // create has come to its end
 }
 
 // Late is what start must know of the plan: what it means if an op fails that comes after the wait for start.
@@ -132,9 +134,9 @@ func (c *Container) group() *cgroup.Group { return cgroup.Load(c.Cgroups, c.Syst
 // Status asks the kernel where the container is in its life.
 func (c *Container) Status() (Status, error) {
 	switch {
-	case c.Pid == 0 && busy(c.dir):
+	case !c.Complete && busy(c.dir):
 		return Creating, nil
-	case !c.alive():
+	case !c.Complete || !c.alive():
 		return Stopped, nil
 	case exists(c.path(startFile)):
 		return Created, nil
