@@ -35,6 +35,8 @@ type Op struct {
 	Positive string // after any other result
 	Accepted string // after an error in Accept, of which there are at most seven
 
+	Message string // that the parent gets by it; empty for most
+
 	Shell string // the command that would do the same; empty if there is none
 	Why   string // the reason, in a few words
 	Means string // what a failure means: it stands before the error, in place of the call; empty is the call

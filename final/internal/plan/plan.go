@@ -121,7 +121,7 @@ func (c *create) await(why string) {
 // tell adds a message to the parent.
 func (c *create) tell(message, why string) {
 	write := op.Write(op.Int(c.o.Sync).As("sync"), message)
-	write.Why = why
+	write.Message, write.Why = message, why
 	c.Add(write)
 }
 
@@ -170,10 +170,15 @@ func (c *create) confine() error {
 	return err
 }
 
+// WantsHooks tells whether there are hooks that belong before the pivot.
+func WantsHooks(s *specs.Spec) bool {
+	h := s.Hooks
+	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
+}
+
 // runHooks lets the parent run those hooks that want the host's files still in sight.
 func (c *create) runHooks() error {
-	h := c.spec.Hooks
-	if h == nil || len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) == 0 {
+	if !WantsHooks(c.spec) {
 		return nil
 	}
 	c.tell(Hooks, "the parent runs the hooks prestart, createRuntime and createContainer")

@@ -25,7 +25,7 @@ const WaitLabel = "accept"
 //	the connection closes ─────────▶ end of file: the command runs; or a report
 func (c *create) waitForStart() error {
 	ready := op.Write(op.Int(c.o.Sync).As("sync"), Ready)
-	ready.Label, ready.Why = "found", "the command is there, and all is done that can be done before start"
+	ready.Message, ready.Label, ready.Why = Ready, "found", "the command is there, and all is done that can be done before start"
 	c.Add(ready)
 	if c.o.Start == 0 {
 		return nil
@@ -58,6 +58,16 @@ func (c *create) execute() error {
 	c.Add(execve(op.Val(c.command), c.process.Args, c.process.Env))
 	c.end()
 	return nil
+}
+
+// After returns where in a list, from an op on, the message has been sent; the end if it is not there.
+func After(l *op.List, from int, message string) int {
+	for i := from; i < len(l.Ops); i++ {
+		if o := l.Ops[i]; o.Message == message && message != "" {
+			return i + 1
+		}
+	}
+	return len(l.Ops)
 }
 
 // passListener tells the parent the number of the filter's listener, and waits until the agent has it: from

@@ -257,6 +257,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 	if err := c.settle(b.Pid); err != nil {
 		return err
 	}
+	b.explain(r.Door.Explain, firstMessage(s))
 	if err := send(b.sync, plan.Go); err != nil {
 		return b.report(errEnded)
 	}
@@ -278,6 +279,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 			if err := c.createHooks(s); err != nil {
 				return err
 			}
+			b.explain(r.Door.Explain, plan.Ready)
 			if err := send(b.sync, plan.Go); err != nil {
 				return b.report(errEnded)
 			}
@@ -290,6 +292,14 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 			return fmt.Errorf("the container side says %q", message)
 		}
 	}
+}
+
+// firstMessage is what the container side sends first, if all is well.
+func firstMessage(s *specs.Spec) string {
+	if plan.WantsHooks(s) {
+		return plan.Hooks
+	}
+	return plan.Ready
 }
 
 // settle records which process is the container's.

@@ -136,6 +136,7 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 	if err := c.runtime.prepare(b.Pid, s, o.Process, false); err != nil {
 		return err
 	}
+	b.explain(c.runtime.Door.Explain, "")
 	if err := send(b.sync, plan.Go); err != nil {
 		return b.report(errEnded)
 	}

@@ -19,6 +19,7 @@ type side struct {
 	list *op.List
 	sync *os.File
 	born bool // in its v2 cgroup
+	said int  // how many of its calls have been explained
 }
 
 // syncPair returns the two ends of the wire to a container side. It keeps messages apart, and tells who sent

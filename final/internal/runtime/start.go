@@ -5,6 +5,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -68,6 +69,7 @@ func (c *Container) Start() error {
 	if err := c.startHooks(s); err != nil {
 		return err
 	}
+	c.Late.explain(c.runtime.Door.Explain)
 	if err := send(connection, plan.Go); err != nil {
 		return fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
 	}
@@ -120,8 +122,7 @@ func (c *Container) connect() (*os.File, error) {
 	case errors.Is(err, unix.ECONNREFUSED): // nobody listens any more
 		err = fmt.Errorf("cannot start a container that has stopped: %w", ErrNotRunning)
 	case errors.Is(err, fs.ErrNotExist):
-		status, _ := c.Status()
-		err = fmt.Errorf("cannot start a container in the %s state", status)
+		err = errors.New("cannot start a container that has been started")
 	}
 	unix.Close(fd)
 	return nil, fmt.Errorf("container %q: %w", c.ID, err)
@@ -138,6 +139,17 @@ func late(list *op.List) Late {
 		}
 	}
 	return l
+}
+
+// explain says the calls that are left.
+func (l Late) explain(out io.Writer) {
+	if out == nil {
+		return
+	}
+	fmt.Fprintln(out, "in the container:")
+	for _, words := range l.Words {
+		fmt.Fprintln(out, "    "+words)
+	}
 }
 
 // list is the plan again, as far as it is known.

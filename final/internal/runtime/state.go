@@ -138,7 +138,7 @@ func (c *Container) Status() (Status, error) {
 		return Creating, nil
 	case !c.Complete || !c.alive():
 		return Stopped, nil
-	case exists(c.path(startFile)):
+	case c.waits():
 		return Created, nil
 	}
 	frozen, err := c.group().Frozen()
@@ -151,6 +151,20 @@ func (c *Container) Status() (Status, error) {
 		return Paused, nil
 	}
 	return Running, nil
+}
+
+// waits tells whether the container side waits to be started: somebody listens at its socket. To try it is
+// harmless; it goes back to its wait.
+func (c *Container) waits() bool {
+	if !exists(c.path(startFile)) {
+		return false
+	}
+	connection, err := c.connect()
+	if err != nil {
+		return false
+	}
+	connection.Close()
+	return true
 }
 
 func exists(path string) bool {
