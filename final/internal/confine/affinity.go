@@ -5,6 +5,7 @@ package confine
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -46,7 +47,7 @@ func affinity(l *op.List, field, list string) error {
 	if err != nil {
 		return fmt.Errorf("process.execCPUAffinity.%s: %w", field, err)
 	}
-	l.Add(setaffinity(words, list, "process.execCPUAffinity."+field))
+	l.Add(setaffinity(words, strings.ReplaceAll(list, " ", ""), "process.execCPUAffinity."+field))
 	return nil
 }
 

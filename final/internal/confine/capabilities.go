@@ -5,40 +5,80 @@ package confine
 import (
 	"fmt"
 	"math/bits"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// capabilityNames are all there are, by number (linux/capability.h).
-var capabilityNames = [...]string{
-	unix.CAP_CHOWN: "CAP_CHOWN", unix.CAP_DAC_OVERRIDE: "CAP_DAC_OVERRIDE",
-	unix.CAP_DAC_READ_SEARCH: "CAP_DAC_READ_SEARCH", unix.CAP_FOWNER: "CAP_FOWNER", unix.CAP_FSETID: "CAP_FSETID",
-	unix.CAP_KILL: "CAP_KILL", unix.CAP_SETGID: "CAP_SETGID", unix.CAP_SETUID: "CAP_SETUID",
-	unix.CAP_SETPCAP: "CAP_SETPCAP", unix.CAP_LINUX_IMMUTABLE: "CAP_LINUX_IMMUTABLE",
-	unix.CAP_NET_BIND_SERVICE: "CAP_NET_BIND_SERVICE", unix.CAP_NET_BROADCAST: "CAP_NET_BROADCAST",
-	unix.CAP_NET_ADMIN: "CAP_NET_ADMIN", unix.CAP_NET_RAW: "CAP_NET_RAW", unix.CAP_IPC_LOCK: "CAP_IPC_LOCK",
-	unix.CAP_IPC_OWNER: "CAP_IPC_OWNER", unix.CAP_SYS_MODULE: "CAP_SYS_MODULE", unix.CAP_SYS_RAWIO: "CAP_SYS_RAWIO",
-	unix.CAP_SYS_CHROOT: "CAP_SYS_CHROOT", unix.CAP_SYS_PTRACE: "CAP_SYS_PTRACE", unix.CAP_SYS_PACCT: "CAP_SYS_PACCT",
-	unix.CAP_SYS_ADMIN: "CAP_SYS_ADMIN", unix.CAP_SYS_BOOT: "CAP_SYS_BOOT", unix.CAP_SYS_NICE: "CAP_SYS_NICE",
-	unix.CAP_SYS_RESOURCE: "CAP_SYS_RESOURCE", unix.CAP_SYS_TIME: "CAP_SYS_TIME",
-	unix.CAP_SYS_TTY_CONFIG: "CAP_SYS_TTY_CONFIG", unix.CAP_MKNOD: "CAP_MKNOD", unix.CAP_LEASE: "CAP_LEASE",
-	unix.CAP_AUDIT_WRITE: "CAP_AUDIT_WRITE", unix.CAP_AUDIT_CONTROL: "CAP_AUDIT_CONTROL",
-	unix.CAP_SETFCAP: "CAP_SETFCAP", unix.CAP_MAC_OVERRIDE: "CAP_MAC_OVERRIDE", unix.CAP_MAC_ADMIN: "CAP_MAC_ADMIN",
-	unix.CAP_SYSLOG: "CAP_SYSLOG", unix.CAP_WAKE_ALARM: "CAP_WAKE_ALARM", unix.CAP_BLOCK_SUSPEND: "CAP_BLOCK_SUSPEND",
-	unix.CAP_AUDIT_READ: "CAP_AUDIT_READ", unix.CAP_PERFMON: "CAP_PERFMON", unix.CAP_BPF: "CAP_BPF",
-	unix.CAP_CHECKPOINT_RESTORE: "CAP_CHECKPOINT_RESTORE",
+// capabilities are all there are, by number (linux/capability.h), and what they allow, in a few words.
+var capabilities = [...]struct{ name, allows string }{
+	unix.CAP_CHOWN:              {"CAP_CHOWN", "give files to other users"},
+	unix.CAP_DAC_OVERRIDE:       {"CAP_DAC_OVERRIDE", "pass over the permissions of files"},
+	unix.CAP_DAC_READ_SEARCH:    {"CAP_DAC_READ_SEARCH", "read whatever file it likes"},
+	unix.CAP_FOWNER:             {"CAP_FOWNER", "change the mode of files of others"},
+	unix.CAP_FSETID:             {"CAP_FSETID", "keep set-user-ID on a file that is written"},
+	unix.CAP_KILL:               {"CAP_KILL", "signal processes of others"},
+	unix.CAP_SETGID:             {"CAP_SETGID", "become any group"},
+	unix.CAP_SETUID:             {"CAP_SETUID", "become any user"},
+	unix.CAP_SETPCAP:            {"CAP_SETPCAP", "change its bounding set and secure bits"},
+	unix.CAP_LINUX_IMMUTABLE:    {"CAP_LINUX_IMMUTABLE", "write files that are marked immutable"},
+	unix.CAP_NET_BIND_SERVICE:   {"CAP_NET_BIND_SERVICE", "listen on ports below 1024"},
+	unix.CAP_NET_BROADCAST:      {"CAP_NET_BROADCAST", "send broadcasts"},
+	unix.CAP_NET_ADMIN:          {"CAP_NET_ADMIN", "configure networks and firewalls"},
+	unix.CAP_NET_RAW:            {"CAP_NET_RAW", "send packets of any kind"},
+	unix.CAP_IPC_LOCK:           {"CAP_IPC_LOCK", "keep memory from being swapped"},
+	unix.CAP_IPC_OWNER:          {"CAP_IPC_OWNER", "use shared memory of others"},
+	unix.CAP_SYS_MODULE:         {"CAP_SYS_MODULE", "load modules into the kernel"},
+	unix.CAP_SYS_RAWIO:          {"CAP_SYS_RAWIO", "talk to hardware directly"},
+	unix.CAP_SYS_CHROOT:         {"CAP_SYS_CHROOT", "chroot"},
+	unix.CAP_SYS_PTRACE:         {"CAP_SYS_PTRACE", "look into processes of others"},
+	unix.CAP_SYS_PACCT:          {"CAP_SYS_PACCT", "switch process accounting"},
+	unix.CAP_SYS_ADMIN:          {"CAP_SYS_ADMIN", "mount, make namespaces, and a hundred things more"},
+	unix.CAP_SYS_BOOT:           {"CAP_SYS_BOOT", "reboot the machine"},
+	unix.CAP_SYS_NICE:           {"CAP_SYS_NICE", "come before others at the processor"},
+	unix.CAP_SYS_RESOURCE:       {"CAP_SYS_RESOURCE", "exceed resource limits"},
+	unix.CAP_SYS_TIME:           {"CAP_SYS_TIME", "set the clock"},
+	unix.CAP_SYS_TTY_CONFIG:     {"CAP_SYS_TTY_CONFIG", "configure terminals of others"},
+	unix.CAP_MKNOD:              {"CAP_MKNOD", "make device nodes"},
+	unix.CAP_LEASE:              {"CAP_LEASE", "be told when others open a file"},
+	unix.CAP_AUDIT_WRITE:        {"CAP_AUDIT_WRITE", "write to the audit log"},
+	unix.CAP_AUDIT_CONTROL:      {"CAP_AUDIT_CONTROL", "configure the audit log"},
+	unix.CAP_SETFCAP:            {"CAP_SETFCAP", "give capabilities to files"},
+	unix.CAP_MAC_OVERRIDE:       {"CAP_MAC_OVERRIDE", "pass over security modules"},
+	unix.CAP_MAC_ADMIN:          {"CAP_MAC_ADMIN", "configure security modules"},
+	unix.CAP_SYSLOG:             {"CAP_SYSLOG", "read the kernel's log"},
+	unix.CAP_WAKE_ALARM:         {"CAP_WAKE_ALARM", "wake the machine up"},
+	unix.CAP_BLOCK_SUSPEND:      {"CAP_BLOCK_SUSPEND", "keep the machine awake"},
+	unix.CAP_AUDIT_READ:         {"CAP_AUDIT_READ", "read the audit log"},
+	unix.CAP_PERFMON:            {"CAP_PERFMON", "measure other programs"},
+	unix.CAP_BPF:                {"CAP_BPF", "load programs into the kernel"},
+	unix.CAP_CHECKPOINT_RESTORE: {"CAP_CHECKPOINT_RESTORE", "choose process ids"},
 }
 
 // Capabilities returns the names of all capabilities, by number.
-func Capabilities() []string { return slices.Clone(capabilityNames[:]) }
+func Capabilities() []string {
+	names := make([]string, 0, len(capabilities))
+	for _, c := range capabilities {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// capabilityNumber is the number of a capability, or -1.
+func capabilityNumber(name string) int {
+	for number, c := range capabilities {
+		if c.name == name {
+			return number
+		}
+	}
+	return -1
+}
 
 // capabilityName is the name of a capability, or its number if it is newer than this program.
 func capabilityName(number int) string {
-	if number < len(capabilityNames) {
-		return capabilityNames[number]
+	if number < len(capabilities) {
+		return capabilities[number].name
 	}
 	return fmt.Sprint(number)
 }
@@ -84,9 +124,9 @@ func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err 
 		{"ambient", c.Ambient, &s.ambient},
 	} {
 		for _, name := range list.names {
-			number := slices.Index(capabilityNames[:], name)
+			number := capabilityNumber(name)
 			switch {
-			case number < 0 || name == "":
+			case number < 0:
 				return s, nil, fmt.Errorf("process.capabilities.%s: %q: unknown capability", list.name, name)
 			case number > h.LastCapability:
 				warnings = append(warnings, fmt.Sprintf("process.capabilities.%s: %q: the running kernel does not have it",

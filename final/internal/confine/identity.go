@@ -41,11 +41,11 @@ func Identity(l *op.List, p *specs.Process, h Host, f *Filter) (warnings []strin
 	}
 	setresgid(l, p.User)
 	setresuid(l, p.User)
-	now := s
 	if f != nil && !p.NoNewPrivileges {
-		now = s.withAdmin(h)
+		capset(l, s.withAdmin(h), "what is granted, and CAP_SYS_ADMIN to load the filter")
+	} else {
+		capset(l, s, "what is granted")
 	}
-	capset(l, now, "the capabilities until execve")
 	ambient(l, s)
 	if p.NoNewPrivileges {
 		noNewPrivileges(l)
@@ -93,7 +93,10 @@ func dropBounding(l *op.List, keep set, last int) {
 		name := capabilityName(number)
 		drop := op.Prctl("PR_CAPBSET_DROP", unix.PR_CAPBSET_DROP, op.Int(number).As(name))
 		drop.Shell = "setpriv --bounding-set -" + shellName(name)
-		drop.Why = "out of reach for good, for every program and every user"
+		drop.Why = "newer than this program"
+		if number < len(capabilities) {
+			drop.Why = "no program, of any user, can ever " + capabilities[number].allows
+		}
 		l.Add(drop)
 	}
 }

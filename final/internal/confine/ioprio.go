@@ -30,7 +30,7 @@ func ioPriority(l *op.List, io *specs.LinuxIOPriority) error {
 	const whoProcess, classShift = 1, 13
 	l.Add(op.Op{Name: "ioprio_set", Nr: unix.SYS_IOPRIO_SET, Args: []op.Arg{
 		op.Int(whoProcess).As("IOPRIO_WHO_PROCESS"), op.Int(0),
-		op.Int(class<<classShift | io.Priority).As(fmt.Sprintf("%s, priority %d", io.Class, io.Priority)),
+		op.Int(class<<classShift | io.Priority).As(fmt.Sprintf("IOPRIO_PRIO_VALUE(%s, %d)", io.Class, io.Priority)),
 	}, Shell: fmt.Sprintf("ionice -c %d -n %d", class, io.Priority), Why: "process.ioPriority"})
 	return nil
 }

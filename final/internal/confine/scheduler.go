@@ -5,6 +5,7 @@ package confine
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -57,7 +58,8 @@ func scheduler(l *op.List, s *specs.Scheduler) error {
 	}
 	l.Add(op.Op{Name: "sched_setattr", Nr: unix.SYS_SCHED_SETATTR,
 		Args:  []op.Arg{op.Int(0), op.Ref(op.Struct(attr)).As(text), op.Int(0)},
-		Shell: "chrt", Why: "process.scheduler, while the capability for it is there"})
+		Shell: fmt.Sprintf("chrt --%s -p %d $$", strings.ToLower(strings.TrimPrefix(string(s.Policy), "SCHED_")), s.Priority),
+		Why:   "process.scheduler, while the capability for it is there"})
 	return nil
 }
 
