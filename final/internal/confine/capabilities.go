@@ -129,11 +129,11 @@ func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err 
 			case number < 0:
 				return s, nil, fmt.Errorf("process.capabilities.%s: %q: unknown capability", list.name, name)
 			case number > h.LastCapability:
-				warnings = append(warnings, fmt.Sprintf("process.capabilities.%s: %q: the running kernel does not have it",
-					list.name, name))
+				warnings = append(warnings, fmt.Sprintf(
+					"process.capabilities.%s: %q: the running kernel does not have it", list.name, name))
 			case !set(h.Held).has(number):
-				warnings = append(warnings, fmt.Sprintf("process.capabilities.%s: %q: the runtime does not have it itself",
-					list.name, name))
+				warnings = append(warnings, fmt.Sprintf(
+					"process.capabilities.%s: %q: the runtime does not have it itself", list.name, name))
 			default:
 				*list.set |= 1 << number
 			}

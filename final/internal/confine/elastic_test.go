@@ -21,7 +21,8 @@ var elasticActions = map[specs.LinuxSeccompAction]elastic.Action{
 
 var elasticOperations = map[specs.LinuxSeccompOperator]elastic.Operation{
 	specs.OpEqualTo: elastic.Equal, specs.OpNotEqual: elastic.NotEqual, specs.OpGreaterThan: elastic.GreaterThan,
-	specs.OpGreaterEqual: elastic.GreaterOrEqual, specs.OpLessThan: elastic.LessThan, specs.OpLessEqual: elastic.LessOrEqual,
+	specs.OpGreaterEqual: elastic.GreaterOrEqual, specs.OpLessThan: elastic.LessThan,
+	specs.OpLessEqual: elastic.LessOrEqual,
 }
 
 // TestOtherCompiler compares filters with those of a compiler that others wrote, for what both know: one ABI,
@@ -63,9 +64,12 @@ func TestOtherCompiler(t *testing.T) {
 // twice writes a random profile for both compilers.
 func twice(r *rand.Rand) (*specs.LinuxSeccomp, *elastic.Policy) {
 	action := func() specs.LinuxSeccompAction {
-		return pick(r, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActTrace, specs.ActLog, specs.ActErrno, specs.ActAllow)
+		return pick(r, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActTrace, specs.ActLog,
+			specs.ActErrno, specs.ActAllow)
 	}
-	profile := &specs.LinuxSeccomp{DefaultAction: pick(r, specs.ActKillProcess, specs.ActTrap, specs.ActLog, specs.ActAllow)}
+	profile := &specs.LinuxSeccomp{
+		DefaultAction: pick(r, specs.ActKillProcess, specs.ActTrap, specs.ActLog, specs.ActAllow),
+	}
 	policy := &elastic.Policy{DefaultAction: elasticActions[profile.DefaultAction]}
 	named := map[string]bool{"statx": true, "pwritev2": true}
 	add := func(names ...string) {
@@ -82,7 +86,8 @@ func twice(r *rand.Rand) (*specs.LinuxSeccomp, *elastic.Policy) {
 		}
 		for _, name := range names {
 			if len(conditions) > 0 {
-				group.NamesWithCondtions = append(group.NamesWithCondtions, elastic.NameWithConditions{Name: name, Conditions: conditions})
+				group.NamesWithCondtions = append(group.NamesWithCondtions,
+					elastic.NameWithConditions{Name: name, Conditions: conditions})
 			} else {
 				group.Names = append(group.Names, name)
 			}

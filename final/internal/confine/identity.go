@@ -165,9 +165,9 @@ func (s sets) withAdmin(h Host) sets {
 // capset sets three of the sets. The kernel wants them in halves (capset(2), version 3).
 func capset(l *op.List, s sets, why string) {
 	header := op.Words(unix.LINUX_CAPABILITY_VERSION_3) // and pid 0, the process itself
-	d := &op.Data{Text: fmt.Sprintf("{effective=%v, permitted=%v, inheritable=%v}", s.effective, s.permitted, s.inheritable)}
-	if s.effective == s.permitted {
-		d.Text = fmt.Sprintf("{effective=permitted=%v, inheritable=%v}", s.effective, s.inheritable)
+	d := &op.Data{Text: fmt.Sprintf("{effective=permitted=%v, inheritable=%v}", s.permitted, s.inheritable)}
+	if s.effective != s.permitted {
+		d.Text = fmt.Sprintf("{effective=%v, permitted=%v, inheritable=%v}", s.effective, s.permitted, s.inheritable)
 	}
 	for shift := 0; shift < 64; shift += 32 {
 		for _, half := range []set{s.effective, s.permitted, s.inheritable} {

@@ -27,11 +27,14 @@ var dockerCapabilities = []string{
 }
 
 func dockerSets() *specs.LinuxCapabilities {
-	return &specs.LinuxCapabilities{Bounding: dockerCapabilities, Effective: dockerCapabilities, Permitted: dockerCapabilities}
+	list := dockerCapabilities
+	return &specs.LinuxCapabilities{Bounding: list, Effective: list, Permitted: list}
 }
 
 // whole is a host that has and grants everything.
-var whole = Host{LastCapability: unix.CAP_LAST_CAP, Held: ^uint64(0), LSMs: []string{"capability", "apparmor", "selinux"}}
+var whole = Host{
+	LastCapability: unix.CAP_LAST_CAP, Held: ^uint64(0), LSMs: []string{"capability", "apparmor", "selinux"},
+}
 
 // mkdirFails is a filter that a test can notice.
 func mkdirFails(action specs.LinuxSeccompAction, errno *uint) *specs.LinuxSeccomp {
@@ -61,14 +64,16 @@ func planCases() []planCase {
 		}, specs.Linux{Seccomp: mkdirFails(specs.ActNotify, nil)}, whole},
 		{"nothing", specs.Process{User: specs.User{UID: 1, GID: 1, AdditionalGids: []uint32{5}}}, specs.Linux{}, denied},
 		{"attributes", specs.Process{
-			Capabilities:    &specs.LinuxCapabilities{Bounding: Capabilities(), Permitted: one, Effective: one, Inheritable: one},
-			Scheduler:       &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}},
+			Capabilities: &specs.LinuxCapabilities{Bounding: Capabilities(), Permitted: one, Effective: one, Inheritable: one},
+			Scheduler: &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5,
+				Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}},
 			IOPriority:      &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6},
 			ExecCPUAffinity: &specs.CPUAffinity{Initial: "0", Final: "0-1, 3"},
 		}, specs.Linux{
-			Seccomp:      mkdirFails(specs.ActLog, nil),
-			Personality:  &specs.LinuxPersonality{Domain: specs.PerLinux32},
-			MemoryPolicy: &specs.LinuxMemoryPolicy{Mode: specs.MpolPreferredMany, Nodes: "0,2-3", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}},
+			Seccomp:     mkdirFails(specs.ActLog, nil),
+			Personality: &specs.LinuxPersonality{Domain: specs.PerLinux32},
+			MemoryPolicy: &specs.LinuxMemoryPolicy{Mode: specs.MpolPreferredMany, Nodes: "0,2-3",
+				Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}},
 		}, whole},
 	}
 }
@@ -141,7 +146,9 @@ func TestPlans(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	h := Host{LastCapability: unix.CAP_AUDIT_READ, Held: ^uint64(1 << unix.CAP_SYS_RESOURCE), DenySetgroups: true}
 	list := []string{"CAP_CHOWN", "CAP_BPF", "CAP_SYS_RESOURCE"}
-	p := &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: list}, User: specs.User{AdditionalGids: []uint32{7}}}
+	p := &specs.Process{
+		Capabilities: &specs.LinuxCapabilities{Bounding: list}, User: specs.User{AdditionalGids: []uint32{7}},
+	}
 	got, err := Identity(&op.List{}, p, h, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -172,39 +179,65 @@ func TestProcessErrors(t *testing.T) {
 		linux   specs.Linux
 		want    string
 	}{
-		{capabilities(specs.LinuxCapabilities{Bounding: []string{"CAP_FOO"}}), specs.Linux{}, `process.capabilities.bounding: "CAP_FOO": unknown capability`},
-		{capabilities(specs.LinuxCapabilities{Ambient: []string{"chown"}}), specs.Linux{}, `process.capabilities.ambient: "chown": unknown capability`},
-		{capabilities(specs.LinuxCapabilities{Effective: chown, Permitted: kill}), specs.Linux{}, `process.capabilities.effective: CAP_CHOWN: not among the permitted ones`},
-		{capabilities(specs.LinuxCapabilities{Inheritable: chown, Permitted: chown}), specs.Linux{}, `process.capabilities.inheritable: CAP_CHOWN: not among the bounding ones`},
-		{capabilities(specs.LinuxCapabilities{Ambient: chown, Permitted: chown}), specs.Linux{}, `process.capabilities.ambient: CAP_CHOWN: not among the inheritable ones`},
+		{capabilities(specs.LinuxCapabilities{Bounding: []string{"CAP_FOO"}}), specs.Linux{},
+			`process.capabilities.bounding: "CAP_FOO": unknown capability`},
+		{capabilities(specs.LinuxCapabilities{Ambient: []string{"chown"}}), specs.Linux{},
+			`process.capabilities.ambient: "chown": unknown capability`},
+		{capabilities(specs.LinuxCapabilities{Effective: chown, Permitted: kill}), specs.Linux{},
+			`process.capabilities.effective: CAP_CHOWN: not among the permitted ones`},
+		{capabilities(specs.LinuxCapabilities{Inheritable: chown, Permitted: chown}), specs.Linux{},
+			`process.capabilities.inheritable: CAP_CHOWN: not among the bounding ones`},
+		{capabilities(specs.LinuxCapabilities{Ambient: chown, Permitted: chown}), specs.Linux{},
+			`process.capabilities.ambient: CAP_CHOWN: not among the inheritable ones`},
 		{user(specs.User{UID: 1<<32 - 1}), specs.Linux{}, `process.user.uid: 4294967295: not a user`},
 		{user(specs.User{GID: 1<<32 - 1}), specs.Linux{}, `process.user.gid: 4294967295: not a group`},
-		{user(specs.User{AdditionalGids: []uint32{0, 1<<32 - 1}}), specs.Linux{}, `process.user.additionalGids[1]: 4294967295: not a group`},
+		{user(specs.User{AdditionalGids: []uint32{0, 1<<32 - 1}}), specs.Linux{},
+			`process.user.additionalGids[1]: 4294967295: not a group`},
 		{user(specs.User{Umask: &wide}), specs.Linux{}, `process.user.umask: 01777: want at most 0777`},
-		{specs.Process{ApparmorProfile: "docker-default"}, specs.Linux{}, `process.apparmorProfile: "docker-default": the running kernel is without apparmor`},
-		{specs.Process{SelinuxLabel: "a"}, specs.Linux{}, `process.selinuxLabel: "a": the running kernel is without selinux`},
+		{specs.Process{ApparmorProfile: "docker-default"}, specs.Linux{},
+			`process.apparmorProfile: "docker-default": the running kernel is without apparmor`},
+		{specs.Process{SelinuxLabel: "a"}, specs.Linux{},
+			`process.selinuxLabel: "a": the running kernel is without selinux`},
 		{sched(specs.Scheduler{}), specs.Linux{}, `process.scheduler.policy: "": Linux has no such policy`},
-		{sched(specs.Scheduler{Policy: specs.SchedISO}), specs.Linux{}, `process.scheduler.policy: "SCHED_ISO": Linux has no such policy`},
-		{sched(specs.Scheduler{Policy: specs.SchedOther, Nice: 20}), specs.Linux{}, `process.scheduler.nice: 20: want -20 to 19`},
-		{sched(specs.Scheduler{Policy: specs.SchedFIFO, Nice: 1}), specs.Linux{}, `process.scheduler.nice: 1: not with SCHED_FIFO`},
-		{sched(specs.Scheduler{Policy: specs.SchedOther, Priority: 1}), specs.Linux{}, `process.scheduler.priority: 1: not with SCHED_OTHER`},
-		{sched(specs.Scheduler{Policy: specs.SchedRR, Runtime: 1}), specs.Linux{}, `process.scheduler: runtime 1, deadline 0, period 0: not with SCHED_RR`},
-		{sched(specs.Scheduler{Policy: specs.SchedRR, Flags: []specs.LinuxSchedulerFlag{"X"}}), specs.Linux{}, `process.scheduler.flags[0]: "X": unknown flag`},
-		{io(specs.LinuxIOPriority{Class: "IOPRIO_CLASS_NONE"}), specs.Linux{}, `process.ioPriority.class: "IOPRIO_CLASS_NONE": unknown class`},
+		{sched(specs.Scheduler{Policy: specs.SchedISO}), specs.Linux{},
+			`process.scheduler.policy: "SCHED_ISO": Linux has no such policy`},
+		{sched(specs.Scheduler{Policy: specs.SchedOther, Nice: 20}), specs.Linux{},
+			`process.scheduler.nice: 20: want -20 to 19`},
+		{sched(specs.Scheduler{Policy: specs.SchedFIFO, Nice: 1}), specs.Linux{},
+			`process.scheduler.nice: 1: not with SCHED_FIFO`},
+		{sched(specs.Scheduler{Policy: specs.SchedOther, Priority: 1}), specs.Linux{},
+			`process.scheduler.priority: 1: not with SCHED_OTHER`},
+		{sched(specs.Scheduler{Policy: specs.SchedRR, Runtime: 1}), specs.Linux{},
+			`process.scheduler: runtime 1, deadline 0, period 0: not with SCHED_RR`},
+		{sched(specs.Scheduler{Policy: specs.SchedRR, Flags: []specs.LinuxSchedulerFlag{"X"}}), specs.Linux{},
+			`process.scheduler.flags[0]: "X": unknown flag`},
+		{io(specs.LinuxIOPriority{Class: "IOPRIO_CLASS_NONE"}), specs.Linux{},
+			`process.ioPriority.class: "IOPRIO_CLASS_NONE": unknown class`},
 		{io(specs.LinuxIOPriority{}), specs.Linux{}, `process.ioPriority.class: "": unknown class`},
-		{io(specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}), specs.Linux{}, `process.ioPriority.priority: 8: want 0 to 7`},
+		{io(specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}), specs.Linux{},
+			`process.ioPriority.priority: 8: want 0 to 7`},
 		{limits(specs.POSIXRlimit{Type: "NOFILE"}), specs.Linux{}, `process.rlimits[0].type: "NOFILE": unknown limit`},
-		{limits(specs.POSIXRlimit{Type: "RLIMIT_CPU"}, specs.POSIXRlimit{Type: "RLIMIT_CPU"}), specs.Linux{}, `process.rlimits[1].type: "RLIMIT_CPU": limited twice`},
-		{limits(specs.POSIXRlimit{Type: "RLIMIT_CPU", Soft: 2, Hard: 1}), specs.Linux{}, `process.rlimits[0].soft: 2: above the hard limit, 1`},
-		{cpus(specs.CPUAffinity{Initial: "1-0"}), specs.Linux{}, `process.execCPUAffinity.initial: "1-0": want a list such as 0-3,7`},
-		{cpus(specs.CPUAffinity{Final: "8192"}), specs.Linux{}, `process.execCPUAffinity.final: "8192": want numbers below 8192`},
-		{specs.Process{}, person(specs.LinuxPersonality{Domain: "BSD"}), `linux.personality.domain: "BSD": want LINUX or LINUX32`},
-		{specs.Process{}, person(specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"X"}}), `linux.personality.flags: ["X"]: the specification has none`},
+		{limits(specs.POSIXRlimit{Type: "RLIMIT_CPU"}, specs.POSIXRlimit{Type: "RLIMIT_CPU"}), specs.Linux{},
+			`process.rlimits[1].type: "RLIMIT_CPU": limited twice`},
+		{limits(specs.POSIXRlimit{Type: "RLIMIT_CPU", Soft: 2, Hard: 1}), specs.Linux{},
+			`process.rlimits[0].soft: 2: above the hard limit, 1`},
+		{cpus(specs.CPUAffinity{Initial: "1-0"}), specs.Linux{},
+			`process.execCPUAffinity.initial: "1-0": want a list such as 0-3,7`},
+		{cpus(specs.CPUAffinity{Final: "8192"}), specs.Linux{},
+			`process.execCPUAffinity.final: "8192": want numbers below 8192`},
+		{specs.Process{}, person(specs.LinuxPersonality{Domain: "BSD"}),
+			`linux.personality.domain: "BSD": want LINUX or LINUX32`},
+		{specs.Process{}, person(specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"X"}}),
+			`linux.personality.flags: ["X"]: the specification has none`},
 		{specs.Process{}, memory(specs.LinuxMemoryPolicy{}), `linux.memoryPolicy.mode: "": unknown mode`},
-		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolBind}), `linux.memoryPolicy.nodes: none, and MPOL_BIND wants one at least`},
-		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}), `linux.memoryPolicy.nodes: "0": not with MPOL_LOCAL`},
-		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "x"}), `linux.memoryPolicy.nodes: "x": want a list such as 0-3,7`},
-		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolDefault, Flags: []specs.MemoryPolicyFlagType{"X"}}), `linux.memoryPolicy.flags[0]: "X": unknown flag`},
+		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolBind}),
+			`linux.memoryPolicy.nodes: none, and MPOL_BIND wants one at least`},
+		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}),
+			`linux.memoryPolicy.nodes: "0": not with MPOL_LOCAL`},
+		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "x"}),
+			`linux.memoryPolicy.nodes: "x": want a list such as 0-3,7`},
+		{specs.Process{}, memory(specs.LinuxMemoryPolicy{Mode: specs.MpolDefault, Flags: []specs.MemoryPolicyFlagType{"X"}}),
+			`linux.memoryPolicy.flags[0]: "X": unknown flag`},
 	} {
 		host := whole
 		host.LSMs = nil
@@ -231,7 +264,9 @@ func TestProcessErrors(t *testing.T) {
 }
 
 func TestRlimits(t *testing.T) {
-	p := &specs.Process{Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 10, Hard: 20}, {Type: "RLIMIT_CPU", Hard: 1<<64 - 1}}}
+	p := &specs.Process{Rlimits: []specs.POSIXRlimit{
+		{Type: "RLIMIT_NOFILE", Soft: 10, Hard: 20}, {Type: "RLIMIT_CPU", Hard: 1<<64 - 1},
+	}}
 	got, err := Rlimits(p)
 	want := []Rlimit{
 		{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE, unix.Rlimit{Cur: 10, Max: 20}},

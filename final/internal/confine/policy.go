@@ -83,7 +83,10 @@ func (p *policy) addName(name string, first, end int) {
 // the harder side.
 func (p *policy) addPart(name string, ret uint32, unconditional bool) {
 	part := partOf(name)
-	if part == nil || ret == p.otherwise || !slices.Contains(p.abis, x86) || !unconditional && !harder(ret, p.otherwise) {
+	if part == nil || ret == p.otherwise || !slices.Contains(p.abis, x86) {
+		return
+	}
+	if !unconditional && !harder(ret, p.otherwise) {
 		return
 	}
 	p.entries[x86] = append(p.entries[x86], newEntry(uint32(part.of), len(p.rules)))

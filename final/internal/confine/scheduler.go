@@ -56,9 +56,10 @@ func scheduler(l *op.List, s *specs.Scheduler) error {
 	if s.Policy == specs.SchedDeadline {
 		text = fmt.Sprintf("{%s, runtime %d, deadline %d, period %d}", s.Policy, s.Runtime, s.Deadline, s.Period)
 	}
+	short := strings.ToLower(strings.TrimPrefix(string(s.Policy), "SCHED_"))
 	l.Add(op.Op{Name: "sched_setattr", Nr: unix.SYS_SCHED_SETATTR,
 		Args:  []op.Arg{op.Int(0), op.Ref(op.Struct(attr)).As(text), op.Int(0)},
-		Shell: fmt.Sprintf("chrt --%s -p %d $$", strings.ToLower(strings.TrimPrefix(string(s.Policy), "SCHED_")), s.Priority),
+		Shell: fmt.Sprintf("chrt --%s -p %d $$", short, s.Priority),
 		Why:   "process.scheduler, while the capability for it is there"})
 	return nil
 }

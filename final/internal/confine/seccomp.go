@@ -72,7 +72,8 @@ func (m machine) compile(profile *specs.LinuxSeccomp, known uint) (*Filter, erro
 	}
 	f.Program = p.program()
 	if len(f.Program) > longest {
-		return nil, fmt.Errorf("linux.seccomp: the filter has %d instructions, and the kernel takes %d", len(f.Program), longest)
+		return nil, fmt.Errorf("linux.seccomp: the filter has %d instructions, and the kernel takes %d",
+			len(f.Program), longest)
 	}
 	return f, nil
 }

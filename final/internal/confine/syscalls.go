@@ -17,7 +17,9 @@ type call struct {
 
 // lookup finds a call by its name. The table is sorted, and laid out by the linker.
 func lookup(name string) *call {
-	i, ok := slices.BinarySearchFunc(calls[:], name, func(c call, name string) int { return strings.Compare(c.name, name) })
+	i, ok := slices.BinarySearchFunc(calls[:], name, func(c call, name string) int {
+		return strings.Compare(c.name, name)
+	})
 	if !ok {
 		return nil
 	}
@@ -55,7 +57,9 @@ var parts = [...]part{
 
 // partOf finds a call among the parts of others.
 func partOf(name string) *part {
-	i, ok := slices.BinarySearchFunc(parts[:], name, func(p part, name string) int { return strings.Compare(p.name, name) })
+	i, ok := slices.BinarySearchFunc(parts[:], name, func(p part, name string) int {
+		return strings.Compare(p.name, name)
+	})
 	if !ok {
 		return nil
 	}

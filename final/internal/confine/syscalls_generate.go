@@ -45,7 +45,8 @@ var not32 = strings.Fields(`uselib _sysctl create_module get_kernel_syms query_m
 // armPrivate are the calls of arm that its C library makes and the common list has not (asm/unistd.h,
 // __ARM_NR_*): without set_tls no program begins.
 var armPrivate = map[string]int{
-	"breakpoint": 0xf0001, "cacheflush": 0xf0002, "usr26": 0xf0003, "usr32": 0xf0004, "set_tls": 0xf0005, "get_tls": 0xf0006,
+	"breakpoint": 0xf0001, "cacheflush": 0xf0002, "usr26": 0xf0003, "usr32": 0xf0004,
+	"set_tls": 0xf0005, "get_tls": 0xf0006,
 }
 
 // renamed are calls whose name in golang.org/x/sys/unix is not the kernel's.
@@ -116,7 +117,7 @@ func numbers(arch string) map[string]int {
 func write(table map[string]*row) {
 	var b strings.Builder
 	b.WriteString("// Written by syscalls_generate.go. DO NOT EDIT.\n\n//go:build linux\n\npackage confine\n\n" +
-		"// calls are the system calls, by name: their numbers in x86_64, x86, x32, aarch64 and arm; -1 where there is none.\n" +
+		"// calls are the system calls, by name: their numbers in x86_64, x86, x32, aarch64 and arm; -1 for none.\n" +
 		"var calls = [...]call{\n")
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		n := table[name]

@@ -4,7 +4,7 @@
 
 package confine
 
-// calls are the system calls, by name: their numbers in x86_64, x86, x32, aarch64 and arm; -1 where there is none.
+// calls are the system calls, by name: their numbers in x86_64, x86, x32, aarch64 and arm; -1 for none.
 var calls = [...]call{
 	{"_llseek", [...]int32{-1, 140, -1, -1, 140}},
 	{"_newselect", [...]int32{-1, 142, -1, -1, 142}},
