@@ -42,7 +42,8 @@ func start(t *testing.T, c *planCase, reexec bool, script string) *confined {
 	}
 	l, f, _ := build(t, c)
 	if f != nil && f.Listener != nil {
-		l.Add(op.Op{Name: "write", Nr: unix.SYS_WRITE, Args: []op.Arg{op.Int(1), op.Addr(f.Listener), op.Int(8)}})
+		l.Add(op.Op{Name: "write", Nr: unix.SYS_WRITE, Args: []op.Arg{op.Int(1), op.Addr(f.Listener), op.Int(8)}},
+			op.Read(op.Int(0), op.Zeros(1))) // execve closes the listener
 	}
 	l.Add(op.Op{Name: "execve", Nr: unix.SYS_EXECVE, Args: []op.Arg{
 		op.Str("/bin/sh"), op.Ref(op.Strings([]string{"sh", "-c", script})),
@@ -263,6 +264,9 @@ func TestNotify(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unix.Close(listener)
+		if _, err := p.stdin.Write([]byte{0}); err != nil {
+			t.Fatal(err)
+		}
 		var request struct { // struct seccomp_notif, seccomp_unotify(2)
 			ID         uint64
 			Pid, Flags uint32

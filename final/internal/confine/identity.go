@@ -182,10 +182,10 @@ func capset(l *op.List, s sets, why string) {
 // not inheritable, but not those of the caller that still are.
 func ambient(l *op.List, s sets) {
 	if s.permitted&s.inheritable&^s.ambient != 0 {
-		clear := op.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT,
+		reset := op.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT,
 			op.Int(unix.PR_CAP_AMBIENT_CLEAR_ALL).As("PR_CAP_AMBIENT_CLEAR_ALL"))
-		clear.Shell, clear.Why = "setpriv --ambient-caps -all", "none of the caller's"
-		l.Add(clear)
+		reset.Shell, reset.Why = "setpriv --ambient-caps -all", "none of the caller's"
+		l.Add(reset)
 	}
 	for number := range 64 {
 		if !s.ambient.has(number) {
@@ -200,7 +200,7 @@ func ambient(l *op.List, s sets) {
 }
 
 func noNewPrivileges(l *op.List) {
-	set := op.Prctl("PR_SET_NO_NEW_PRIVS", unix.PR_SET_NO_NEW_PRIVS, op.Int(1))
-	set.Shell, set.Why = "setpriv --no-new-privs", "set-user-ID programs and file capabilities give nothing from now on"
-	l.Add(set)
+	o := op.Prctl("PR_SET_NO_NEW_PRIVS", unix.PR_SET_NO_NEW_PRIVS, op.Int(1))
+	o.Shell, o.Why = "setpriv --no-new-privs", "set-user-ID programs and file capabilities give nothing from now on"
+	l.Add(o)
 }

@@ -50,20 +50,9 @@ func memoryPolicy(l *op.List, m *specs.LinuxMemoryPolicy) error {
 	if m == nil {
 		return nil
 	}
-	mode := -1
-	for i, row := range memoryModes {
-		if row.name == m.Mode {
-			mode = i
-		}
-	}
-	if mode < 0 {
-		return fmt.Errorf("linux.memoryPolicy.mode: %q: unknown mode", m.Mode)
-	}
-	switch wants := memoryModes[mode].nodes; {
-	case wants == noNodes && m.Nodes != "":
-		return fmt.Errorf("linux.memoryPolicy.nodes: %q: not with %s", m.Nodes, m.Mode)
-	case wants == manyNodes && m.Nodes == "":
-		return fmt.Errorf("linux.memoryPolicy.nodes: none, and %s wants one at least", m.Mode)
+	mode, err := memoryMode(m)
+	if err != nil {
+		return err
 	}
 	flags, err := memoryFlagsOf(m.Flags)
 	if err != nil {
@@ -88,6 +77,21 @@ func memoryPolicy(l *op.List, m *specs.LinuxMemoryPolicy) error {
 	}
 	l.Add(set)
 	return nil
+}
+
+func memoryMode(m *specs.LinuxMemoryPolicy) (int, error) {
+	for mode, row := range memoryModes {
+		switch {
+		case row.name != m.Mode:
+			continue
+		case row.nodes == noNodes && m.Nodes != "":
+			return 0, fmt.Errorf("linux.memoryPolicy.nodes: %q: not with %s", m.Nodes, m.Mode)
+		case row.nodes == manyNodes && m.Nodes == "":
+			return 0, fmt.Errorf("linux.memoryPolicy.nodes: none, and %s wants one at least", m.Mode)
+		}
+		return mode, nil
+	}
+	return 0, fmt.Errorf("linux.memoryPolicy.mode: %q: unknown mode", m.Mode)
 }
 
 func memoryFlagsOf(names []specs.MemoryPolicyFlagType) (flags uint64, err error) {

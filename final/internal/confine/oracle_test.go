@@ -35,6 +35,9 @@ func judge(profile *specs.LinuxSeccomp, m machine, d data) uint32 {
 			if c := lookup(name); c != nil && c.numbers[column] >= 0 && c.numbers[column]&^x32Bit < armPrivate {
 				newest, named = max(newest, uint32(c.numbers[column])), true
 			}
+			if part := partOf(name); part != nil && column == x86 {
+				newest, named = max(newest, uint32(part.of)), true
+			}
 			if ret == otherwise {
 				continue
 			}

@@ -52,6 +52,7 @@ type planCase struct {
 
 func planCases() []planCase {
 	mask, one := uint32(0o077), []string{"CAP_NET_BIND_SERVICE"}
+	all := &specs.LinuxCapabilities{Bounding: one, Effective: one, Permitted: one, Inheritable: one, Ambient: one}
 	denied := whole
 	denied.DenySetgroups, denied.LastCapability = true, unix.CAP_LAST_CAP+1
 	return []planCase{
@@ -60,7 +61,7 @@ func planCases() []planCase {
 		{"user", specs.Process{
 			User:            specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{10, 20}, Umask: &mask},
 			NoNewPrivileges: true, SelinuxLabel: "system_u:system_r:container_t:s0:c1,c2",
-			Capabilities: &specs.LinuxCapabilities{Bounding: one, Effective: one, Permitted: one, Inheritable: one, Ambient: one},
+			Capabilities: all,
 		}, specs.Linux{Seccomp: mkdirFails(specs.ActNotify, nil)}, whole},
 		{"nothing", specs.Process{User: specs.User{UID: 1, GID: 1, AdditionalGids: []uint32{5}}}, specs.Linux{}, denied},
 		{"attributes", specs.Process{

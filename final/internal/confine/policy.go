@@ -83,10 +83,11 @@ func (p *policy) addName(name string, first, end int) {
 // the harder side.
 func (p *policy) addPart(name string, ret uint32, unconditional bool) {
 	part := partOf(name)
-	if part == nil || ret == p.otherwise || !slices.Contains(p.abis, x86) {
+	if part == nil || !slices.Contains(p.abis, x86) {
 		return
 	}
-	if !unconditional && !harder(ret, p.otherwise) {
+	p.last[x86] = max(p.last[x86], int64(part.of)+1)
+	if ret == p.otherwise || !unconditional && !harder(ret, p.otherwise) {
 		return
 	}
 	p.entries[x86] = append(p.entries[x86], newEntry(uint32(part.of), len(p.rules)))

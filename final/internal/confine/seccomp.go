@@ -15,9 +15,12 @@ import (
 // A Filter is a program of the kernel's packet filter language that decides about each system call a process
 // makes (seccomp(2)). It sees the number of the call, the ABI and the six arguments, no memory.
 type Filter struct {
-	Program  []unix.SockFilter
-	Flags    uint    // SECCOMP_FILTER_FLAG_*
-	Listener *op.Var // the descriptor of SCMP_ACT_NOTIFY, once the filter is loaded; nil if the profile has none
+	Program []unix.SockFilter
+	Flags   uint // SECCOMP_FILTER_FLAG_*
+
+	// Listener is the descriptor of SCMP_ACT_NOTIFY, once the filter is loaded; nil if the profile has none.
+	// It is closed at execve, which so must wait until the parent has fetched it (pidfd_getfd(2)).
+	Listener *op.Var
 }
 
 // longest is how many instructions the kernel takes (BPF_MAXINSNS).
