@@ -40,7 +40,11 @@ func start(t *testing.T, c *planCase, reexec bool, script string) *confined {
 	if os.Getuid() != 0 {
 		t.Fatal("changing users takes root")
 	}
-	l, f, _ := build(t, c)
+	f, err := Compile(c.linux.Seccomp, kernel.SeccompFlags())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _ := build(t, c, f)
 	if f != nil && f.Listener != nil {
 		l.Add(op.Op{Name: "write", Nr: unix.SYS_WRITE, Args: []op.Arg{op.Int(1), op.Addr(f.Listener), op.Int(8)}},
 			op.Read(op.Int(0), op.Zeros(1))) // execve closes the listener

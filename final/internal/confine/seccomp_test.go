@@ -4,6 +4,7 @@ package confine
 
 import (
 	"encoding/binary"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -235,8 +236,12 @@ func TestCompileIsFast(t *testing.T) {
 		compile(t, amd64, profile)
 		fastest = min(fastest, time.Since(start))
 	}
-	if fastest > time.Millisecond {
-		t.Errorf("Docker's profile: compiled in %v, want less than 1ms", fastest)
+	limit := time.Millisecond
+	if os.Getenv("MICROVM") != "" { // an emulated processor
+		limit *= 20
+	}
+	if fastest > limit {
+		t.Errorf("Docker's profile: compiled in %v, want less than %v", fastest, limit)
 	}
 }
 
