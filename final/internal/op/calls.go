@@ -127,7 +127,8 @@ func Read(fd Arg, buffer *Data) Op {
 
 // Prctl is prctl(2). name is the constant's.
 func Prctl(name string, option int, args ...Arg) Op {
-	o := Op{Name: "prctl", Nr: unix.SYS_PRCTL, Args: append([]Arg{Int(option).As(name)}, args...)}
+	o := Op{Name: "prctl", Nr: unix.SYS_PRCTL, Args: make([]Arg, 0, 5)}
+	o.Args = append(append(o.Args, Int(option).As(name)), args...)
 	for len(o.Args) < 5 {
 		o.Args = append(o.Args, Int(0)) // some options want the rest to be 0
 	}
