@@ -47,7 +47,12 @@ func affinity(l *op.List, field, list string) error {
 	if err != nil {
 		return fmt.Errorf("process.execCPUAffinity.%s: %w", field, err)
 	}
-	l.Add(setaffinity(words, strings.ReplaceAll(list, " ", ""), "process.execCPUAffinity."+field))
+	set := setaffinity(words, strings.ReplaceAll(list, " ", ""), "the processors it runs on before it is in the cgroup")
+	if field == "final" {
+		set.Why = "the processors it runs on from now on"
+	}
+	set.Means = fmt.Sprintf("process.execCPUAffinity.%s: %s", field, list)
+	l.Add(set)
 	return nil
 }
 

@@ -56,6 +56,6 @@ func (f *Filter) load(l *op.List) {
 			op.Int(unix.SECCOMP_SET_MODE_FILTER).As("SECCOMP_SET_MODE_FILTER"),
 			op.Flags(f.Flags, flagNames), op.Ref(program),
 		},
-		Why: "system calls that the profile forbids are refused from here on",
+		Means: "linux.seccomp: load the filter", Why: "system calls that the profile forbids are refused from here on",
 	})
 }

@@ -92,6 +92,7 @@ func dropBounding(l *op.List, keep set, last int) {
 		}
 		name := capabilityName(number)
 		drop := op.Prctl("PR_CAPBSET_DROP", unix.PR_CAPBSET_DROP, op.Int(number).As(name))
+		drop.Means = "process.capabilities.bounding: drop " + name
 		drop.Shell = "setpriv --bounding-set -" + shellName(name)
 		drop.Why = "newer than this program"
 		if number < len(capabilities) {
@@ -138,19 +139,22 @@ func setgroups(l *op.List, user specs.User) {
 		list = op.Ref(d)
 	}
 	l.Add(op.Op{Name: "setgroups", Nr: unix.SYS_SETGROUPS, Args: []op.Arg{op.Int(len(user.AdditionalGids)), list},
-		Shell: shell, Why: "none of the groups of the caller"})
+		Shell: shell, Why: "none of the groups of the caller",
+		Means: fmt.Sprintf("process.user.additionalGids: %d", user.AdditionalGids)})
 }
 
 func setresgid(l *op.List, user specs.User) {
 	gid := op.Int(user.GID)
 	l.Add(op.Op{Name: "setresgid", Nr: unix.SYS_SETRESGID, Args: []op.Arg{gid, gid, gid},
-		Shell: fmt.Sprintf("setpriv --regid %d", user.GID), Why: "the group first: another user may not change it"})
+		Shell: fmt.Sprintf("setpriv --regid %d", user.GID), Why: "the group first: another user may not change it",
+		Means: fmt.Sprintf("process.user.gid: %d", user.GID)})
 }
 
 func setresuid(l *op.List, user specs.User) {
 	uid := op.Int(user.UID)
 	l.Add(op.Op{Name: "setresuid", Nr: unix.SYS_SETRESUID, Args: []op.Arg{uid, uid, uid},
-		Shell: fmt.Sprintf("setpriv --reuid %d", user.UID), Why: "real, effective and saved: no way back"})
+		Shell: fmt.Sprintf("setpriv --reuid %d", user.UID), Why: "real, effective and saved: no way back",
+		Means: fmt.Sprintf("process.user.uid: %d", user.UID)})
 }
 
 // withAdmin adds what it takes to load a filter without no_new_privs (seccomp(2)): else a program that runs
@@ -175,7 +179,7 @@ func capset(l *op.List, s sets, why string) {
 		}
 	}
 	l.Add(op.Op{Name: "capset", Nr: unix.SYS_CAPSET, Args: []op.Arg{op.Ref(header).As("{version 3, pid 0}"), op.Ref(d)},
-		Why: why})
+		Why: why, Means: "process.capabilities: " + d.Text})
 }
 
 // ambient raises what programs of a user who is not root begin with. capset has taken away those that were
@@ -194,6 +198,7 @@ func ambient(l *op.List, s sets) {
 		name := capabilityName(number)
 		raise := op.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT,
 			op.Int(unix.PR_CAP_AMBIENT_RAISE).As("PR_CAP_AMBIENT_RAISE"), op.Int(number).As(name))
+		raise.Means = "process.capabilities.ambient: raise " + name
 		raise.Shell, raise.Why = "setpriv --ambient-caps +"+shellName(name), "programs have it without being root"
 		l.Add(raise)
 	}

@@ -31,6 +31,7 @@ func ioPriority(l *op.List, io *specs.LinuxIOPriority) error {
 	l.Add(op.Op{Name: "ioprio_set", Nr: unix.SYS_IOPRIO_SET, Args: []op.Arg{
 		op.Int(whoProcess).As("IOPRIO_WHO_PROCESS"), op.Int(0),
 		op.Int(class<<classShift | io.Priority).As(fmt.Sprintf("IOPRIO_PRIO_VALUE(%s, %d)", io.Class, io.Priority)),
-	}, Shell: fmt.Sprintf("ionice -c %d -n %d", class, io.Priority), Why: "process.ioPriority"})
+	}, Shell: fmt.Sprintf("ionice -c %d -n %d", class, io.Priority), Means: "process.ioPriority",
+		Why: "for its reads and writes of disks, and for all that it starts"})
 	return nil
 }

@@ -15,9 +15,9 @@ import (
 
 // A Label is what a security module is told to call the program of the next execve.
 type Label struct {
-	file *op.Var // an open file of /proc/self/attr
-	text string
-	why  string
+	file  *op.Var // an open file of /proc/self/attr
+	text  string
+	means string
 }
 
 // OpenLabels opens the files that the labels of a process are written to (apparmor(7), attr in proc(5)). It
@@ -39,8 +39,11 @@ func OpenLabels(l *op.List, p *specs.Process, h Host) ([]Label, error) {
 		case !present:
 			return nil, fmt.Errorf("%s: %q: the running kernel is without %s", module.field, module.value, module.name)
 		}
-		label := Label{op.NewVar(module.name), module.prefix + module.value, module.field}
+		// Engines recognize a label that was refused by the path, in backquotes.
+		means := fmt.Sprintf("%s: %q: `%s`", module.field, module.value, module.path)
+		label := Label{op.NewVar(module.name), module.prefix + module.value, means}
 		open := op.Open(module.path, unix.O_WRONLY, label.file)
+		open.Means = means
 		open.Why = "while /proc is the host's: in the container's, another file could stand there"
 		l.Add(open)
 		labels = append(labels, label)
@@ -51,6 +54,6 @@ func OpenLabels(l *op.List, p *specs.Process, h Host) ([]Label, error) {
 // write names the label for the next execve.
 func (label Label) write(l *op.List) {
 	write := op.Write(op.Val(label.file), label.text)
-	write.Why = label.why + ", from execve on"
+	write.Means, write.Why = label.means, "the label of the command, from execve on"
 	l.Add(write)
 }

@@ -19,7 +19,8 @@ func personality(l *op.List, p *specs.LinuxPersonality) error {
 	if len(p.Flags) > 0 {
 		return fmt.Errorf("linux.personality.flags: %q: the specification has none", p.Flags)
 	}
-	set := op.Op{Name: "personality", Nr: unix.SYS_PERSONALITY, Why: "linux.personality"}
+	set := op.Op{Name: "personality", Nr: unix.SYS_PERSONALITY, Means: fmt.Sprintf("linux.personality: %q", p.Domain),
+		Why: "which machine programs believe to be on"}
 	switch p.Domain {
 	case specs.PerLinux:
 		set.Args, set.Shell = []op.Arg{op.Int(0).As("PER_LINUX")}, "setarch"

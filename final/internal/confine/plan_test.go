@@ -115,6 +115,9 @@ func TestPlans(t *testing.T) {
 			var b strings.Builder
 			for _, o := range l.Ops {
 				fmt.Fprintf(&b, "%v\n", o)
+				if o.Means != "" {
+					fmt.Fprintf(&b, "\tfailed: %s\n", o.Means)
+				}
 				for _, line := range []string{o.Shell, o.Why} {
 					if line != "" {
 						fmt.Fprintf(&b, "\t%s\n", line)

@@ -60,7 +60,7 @@ func scheduler(l *op.List, s *specs.Scheduler) error {
 	l.Add(op.Op{Name: "sched_setattr", Nr: unix.SYS_SCHED_SETATTR,
 		Args:  []op.Arg{op.Int(0), op.Ref(op.Struct(attr)).As(text), op.Int(0)},
 		Shell: fmt.Sprintf("chrt --%s -p %d $$", short, s.Priority),
-		Why:   "process.scheduler, while the capability for it is there"})
+		Means: "process.scheduler: " + text, Why: "while the capability for it is there"})
 	return nil
 }
 
