@@ -67,7 +67,8 @@ func memoryPolicy(l *op.List, m *specs.LinuxMemoryPolicy) error {
 		nodes, most = op.Ref(op.Words(words...)).As("{"+m.Nodes+"}"), 64*len(words)+1 // the kernel takes 1 off
 	}
 	names := append(slices.Clone(memoryFlags), op.Flag{Value: uint64(mode), Name: string(m.Mode)})
-	set := op.Op{Name: "set_mempolicy", Nr: unix.SYS_SET_MEMPOLICY, Why: "where its memory is, and that of all that it starts",
+	set := op.Op{Name: "set_mempolicy", Nr: unix.SYS_SET_MEMPOLICY,
+		Why:   "where its memory is, and that of all that it starts",
 		Means: fmt.Sprintf("linux.memoryPolicy: %s %s", m.Mode, m.Nodes),
 		Args:  []op.Arg{op.Flags(uint64(mode)|flags, names), nodes, op.Int(most)}}
 	if mode == 0 && flags == 0 {
