@@ -23,16 +23,21 @@ func Enter(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 	} else {
 		b.pivotRoot()
 	}
-	b.add(
-		because(op.Chdir("/"), "the root, by the only path that is left"),
-		typed(op.Mount(op.Null(), op.Str("/"), "", propagation, ""), propagationWhy(propagation),
-			"mount", "--make-"+propagationName(propagation), "/"),
-		closed(op.Val(root)),
-	)
+	b.add(because(op.Chdir("/"), "the root, by the only path that is left"))
+	if propagation&unix.MS_SHARED != 0 {
+		b.propagateRoot(unix.MS_PRIVATE) // it is the host's slave until now, and shared would add to that
+	}
+	b.propagateRoot(propagation)
+	b.add(closed(op.Val(root)))
 	spare := op.Close(op.Int(b.Spare))
 	spare.Accept = []unix.Errno{unix.EBADF}
 	b.add(because(spare, "the number that paths named"))
 	return nil
+}
+
+func (b *builder) propagateRoot(flags uintptr) {
+	b.add(typed(op.Mount(op.Null(), op.Str("/"), "", flags, ""), propagationWhy(flags),
+		"mount", "--make-"+propagationName(flags), "/"))
 }
 
 // pivotRoot exchanges the roots. With "." for both paths the old one ends up stacked on the new one, where it

@@ -29,7 +29,8 @@ func TestGolden(t *testing.T) {
 		{"docker", docker(), Options{NetNamespace: true, MountSetattr: true, Kcore: true, Sites: sites}},
 		{"rootless", rootless(), Options{
 			UserNamespace: true, MountSetattr: true, Kcore: true,
-			Sites:  append(sites[:len(sites):len(sites)], Site{Target: "sys/fs/cgroup", Exists: 3}, Site{Target: "etc/hosts", Exists: 2, File: true}),
+			Sites: append(sites[:len(sites):len(sites)], Site{Target: "sys/fs/cgroup", Exists: 3},
+				Site{Target: "etc/hosts", Exists: 2, File: true}),
 			Cgroup: Cgroup{Group: "/sys/fs/cgroup/user.slice/c"},
 		}},
 		{"kubernetes", kubernetes(), Options{
@@ -69,7 +70,7 @@ func golden(t *testing.T, file, got string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
 		t.Errorf("%s, - wanted, + got (go test -update writes it):\n%s", file, diff)
 	}
 }

@@ -151,7 +151,7 @@ func (b *builder) openShared() {
 	for i, m := range b.spec.Mounts {
 		_, prepared := b.copies[i]
 		if o := b.options(i); o.bind != 0 && !o.remount && !prepared {
-			tree := op.NewVar("tree")
+			tree := op.NewVar(fmt.Sprintf("tree%d", i))
 			b.add(because(openTree(op.AtFdcwd(), b.source(i), treeFlags(o.bind), tree),
 				"for "+m.Destination+": as a peer of the host's mount"))
 			b.copies[i] = op.Val(tree)
@@ -171,7 +171,7 @@ func (b *builder) rootPropagation() (uintptr, error) {
 	}
 	p, ok := findOption(propagations, name)
 	if !ok {
-		return 0, fmt.Errorf("linux.rootfsPropagation: %q: want shared, slave, private, unbindable, or with an r before", name)
+		return 0, fmt.Errorf("linux.rootfsPropagation: %q: want shared, slave, private or unbindable", name)
 	}
 	return p.set, nil
 }

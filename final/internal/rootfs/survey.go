@@ -24,9 +24,7 @@ func Survey(s *specs.Spec, o *Options) error {
 	_, err := os.Lstat("/proc/kcore")
 	o.Kcore = err == nil
 	o.MountSetattr = kernel.MountSetattr() == nil
-	if !o.MountSetattr {
-		o.RootFlags, _ = mountFlags(o.Root) // unknown is none; what is locked stays anyway
-	}
+	o.RootFlags, _ = mountFlags(o.Root) // unknown is none
 	o.Sites = nil
 	b := newBuilder(nil, s, *o, nil)
 	for i := range s.Mounts {
@@ -59,9 +57,7 @@ func (b *builder) survey(i int) (site Site, err error) {
 		return site, fmt.Errorf("source: %w", err)
 	}
 	site.File = !info.IsDir()
-	if !b.MountSetattr || site.Target == "proc" {
-		site.Flags, site.Proc = mountFlags(b.source(i))
-	}
+	site.Flags, site.Proc = mountFlags(b.source(i))
 	return site, nil
 }
 
