@@ -105,7 +105,8 @@ func TestLinkOutOfTheRoot(t *testing.T) {
 					continue
 				}
 				if mounts := c.mounts(t); mounts[test.lands] == nil {
-					t.Errorf("%s -> %s, mount on %s: not at %s:\n%s", test.path, test.target, test.destination, test.lands, table(mounts))
+					t.Errorf("%s -> %s, mount on %s: not at %s:\n%s",
+						test.path, test.target, test.destination, test.lands, table(mounts))
 				}
 			}
 		}
@@ -142,16 +143,18 @@ func TestSwap(t *testing.T) {
 		}
 		swapped <- n
 	}()
+	const rounds = 40
 	made := 0
-	for i := range 60 {
+	for i := range rounds {
 		l := launch{spec: docker(), o: Options{Root: image(t)}, reexec: i%2 == 1}
-		l.spec.Mounts = append(l.spec.Mounts, mount("/data", "bind", volume, "rbind"), mount("/data/dir/a/b", "tmpfs", "tmpfs", "nosuid"))
+		l.spec.Mounts = append(l.spec.Mounts, mount("/data", "bind", volume, "rbind"),
+			mount("/data/dir/a/b", "tmpfs", "tmpfs", "nosuid"))
 		if _, err := l.start(t); err == nil {
 			made++
 		}
 	}
 	stop.Store(true)
-	t.Logf("%d of 60 containers started, %d swaps", made, <-swapped)
+	t.Logf("%d of %d containers started, %d swaps", made, rounds, <-swapped)
 	empty(t, victim)
 }
 

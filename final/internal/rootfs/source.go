@@ -34,8 +34,8 @@ func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files m
 		mapped := opt.idmap != 0 || len(m.UIDMappings) > 0
 		var file *os.File
 		switch {
-		case opt.remount || opt.check(o.MountSetattr) != nil: // Prepare refuses it in better words
-			continue
+		case opt.remount || opt.check(o.MountSetattr) != nil || mapped && !o.MountSetattr:
+			continue // Prepare refuses it, in better words
 		case opt.copyUp && m.Type == "tmpfs":
 			file, err = b.copyUp(d, i, opt)
 		case opt.bind != 0 && mapped:
