@@ -53,7 +53,7 @@ func (b *builder) cgroup(i int, o options) error {
 
 // cgroupV1 mounts a tmpfs with one directory for each hierarchy.
 func (b *builder) cgroupV1(i int, o options) error {
-	site := b.site(i)
+	site := b.sites[i]
 	target := b.target(i, false)
 	place := b.host(site.Target)
 	flags := o.set &^ unix.MS_RDONLY // until the directories are there

@@ -28,15 +28,15 @@ func (b *builder) copyUp(d *kernel.Door, i int, o options) (tree *os.File, err e
 	}
 	defer unix.Close(root)
 	how = &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot}
-	from, err := unix.Openat2(root, b.site(i).Target, how)
+	from, err := unix.Openat2(root, b.sites[i].Target, how)
 	empty := errors.Is(err, unix.ENOENT) // nothing there to begin with
 	if err != nil && !empty {
-		return nil, fmt.Errorf("open %s: %w", b.host(b.site(i).Target), err)
+		return nil, fmt.Errorf("open %s: %w", b.host(b.sites[i].Target), err)
 	}
-	source := os.NewFile(uintptr(from), b.host(b.site(i).Target)) // nil for -1
+	source := os.NewFile(uintptr(from), b.host(b.sites[i].Target)) // nil for -1
 	defer source.Close()
 	data := b.context("tmpfs", o.data)
-	if mode := b.site(i).Mode; mode != 0 && !hasKey(data, "mode") {
+	if mode := b.sites[i].Mode; mode != 0 && !hasKey(data, "mode") {
 		data = append(data, fmt.Sprintf("mode=%o", mode))
 	}
 	tree, err = d.Tmpfs(data...)

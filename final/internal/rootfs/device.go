@@ -75,7 +75,7 @@ func (b *builder) devices() error {
 // devIsBound tells whether what is at /dev in the end is a bind mount.
 func (b *builder) devIsBound() (bound bool) {
 	for i := range b.spec.Mounts {
-		if o := b.options(i); b.site(i).Target == "dev" && !o.remount {
+		if o := b.options[i]; b.sites[i].Target == "dev" && !o.remount {
 			bound = o.bind != 0
 		}
 	}
@@ -85,7 +85,7 @@ func (b *builder) devIsBound() (bound bool) {
 // devIsEmpty tells whether what is at /dev is a new tmpfs, in which nothing can be in the way.
 func (b *builder) devIsEmpty() (empty bool) {
 	for i, m := range b.spec.Mounts {
-		if o := b.options(i); b.site(i).Target == "dev" && !o.remount {
+		if o := b.options[i]; b.sites[i].Target == "dev" && !o.remount {
 			empty = m.Type == "tmpfs" && !o.copyUp
 		}
 	}
@@ -95,7 +95,7 @@ func (b *builder) devIsEmpty() (empty bool) {
 // mounts tells whether the spec has a mount at a target.
 func (b *builder) mounts(target string) bool {
 	for i := range b.spec.Mounts {
-		if b.site(i).Target == target {
+		if b.sites[i].Target == target {
 			return true
 		}
 	}

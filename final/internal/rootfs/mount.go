@@ -13,19 +13,9 @@ import (
 	"github.com/simple-container/simple-container/final/internal/op"
 )
 
-// options are the options of mount i of the spec.
-func (b *builder) options(i int) options {
-	m := b.spec.Mounts[i]
-	o := parseOptions(m.Options)
-	if m.Type == "bind" && o.bind == 0 && !o.remount {
-		o.bind = unix.MS_BIND
-	}
-	return o
-}
-
 // mount adds mount i of the spec.
 func (b *builder) mount(i int) error {
-	m, o := b.spec.Mounts[i], b.options(i)
+	m, o := b.spec.Mounts[i], b.options[i]
 	if below(m.Destination) == "" {
 		return errors.New(`destination: "/": the root is not to be covered, its own mount is root.path`)
 	}
@@ -80,7 +70,7 @@ func (b *builder) checkPrepared(i int, o options) error {
 
 // target opens the place of mount i.
 func (b *builder) target(i int, file bool) *op.Var {
-	site, kind := b.site(i), b.spec.Mounts[i].Type
+	site, kind := b.sites[i], b.spec.Mounts[i].Type
 	real := mustBeReal(below(b.spec.Mounts[i].Destination)) || kind == "proc" || kind == "sysfs"
 	return b.open(site.Target, site.Exists, file, real)
 }
@@ -88,7 +78,7 @@ func (b *builder) target(i int, file bool) *op.Var {
 // fileSystem mounts a file system. mount(2) is one call where fsopen(2) needs one per option; its target is a
 // path, so the descriptor gets a number that a path can name.
 func (b *builder) fileSystem(i int, kind string, o options) {
-	m, site := b.spec.Mounts[i], b.site(i)
+	m, site := b.spec.Mounts[i], b.sites[i]
 	flags, data := o.set, b.context(kind, o.data)
 	if readOnlyLate(m) {
 		flags &^= unix.MS_RDONLY // until Protect: mount points and devices have to be made in it
@@ -117,7 +107,7 @@ func (b *builder) reopen(target string) *op.Var {
 // bind shows a tree at a second place. Where the kernel can, the copy is finished before it is mounted:
 // nobody ever sees it with other attributes than it is to have.
 func (b *builder) bind(i int, o options, source string) {
-	site := b.site(i)
+	site := b.sites[i]
 	place := b.host(site.Target)
 	if o.bind == 0 { // a tmpfs that the parent has filled
 		o.set &^= unix.MS_RDONLY // until Protect, as any tmpfs
@@ -157,7 +147,7 @@ func bindOption(bind uintptr) string {
 
 // remount changes what is mounted at a destination already.
 func (b *builder) remount(i int, o options) {
-	m, site := b.spec.Mounts[i], b.site(i)
+	m, site := b.spec.Mounts[i], b.sites[i]
 	top := b.reopen(site.Target)
 	flags := unix.MS_REMOUNT | o.bind&^unix.MS_REC | o.set
 	b.add(typed(op.Mount(op.Str(m.Source), b.at(op.Val(top)), m.Type, flags, strings.Join(o.data, ",")),

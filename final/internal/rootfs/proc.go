@@ -17,7 +17,7 @@ var fakeable = []string{
 // checkProc refuses mounts that would fake what programs rely on: labels of processes are written to files of
 // /proc, and whoever writes them would write to the image's files instead (CVE-2019-16884).
 func (b *builder) checkProc(i int, o options) error {
-	m, site := b.spec.Mounts[i], b.site(i)
+	m, site := b.spec.Mounts[i], b.sites[i]
 	for _, target := range []string{site.Target, below(m.Destination)} {
 		name, inside := strings.CutPrefix(target, "proc/")
 		switch {

@@ -20,8 +20,8 @@ import (
 func Protect(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 	b := newBuilder(l, s, o, root)
 	for i, m := range s.Mounts {
-		if o := b.options(i); o.set&unix.MS_RDONLY != 0 && o.bind == 0 && !o.remount && readOnlyLate(m) {
-			b.readOnlyMount(b.site(i).Target, o.set)
+		if o := b.options[i]; o.set&unix.MS_RDONLY != 0 && o.bind == 0 && !o.remount && readOnlyLate(m) {
+			b.readOnlyMount(b.sites[i].Target, o.set)
 		}
 	}
 	if s.Linux != nil {
@@ -99,8 +99,8 @@ var emptyTmpfs = []string{"nr_blocks=1", "nr_inodes=1"}
 // the spec at the target or above it.
 func (b *builder) flagsAt(target string) uintptr {
 	for i := len(b.spec.Mounts) - 1; i >= 0; i-- {
-		if at := b.site(i).Target; target == at || strings.HasPrefix(target, at+"/") {
-			return b.options(i).set | b.site(i).Flags
+		if at := b.sites[i].Target; target == at || strings.HasPrefix(target, at+"/") {
+			return b.options[i].set | b.sites[i].Flags
 		}
 	}
 	return b.RootFlags

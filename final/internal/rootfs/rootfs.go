@@ -16,6 +16,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -63,11 +64,13 @@ type Site struct {
 
 // A builder adds the ops of one part of the tree.
 type builder struct {
-	list   *op.List
-	spec   *specs.Spec
-	root   *op.Var
-	copies map[int]op.Arg // sources of bind mounts that are open already, by the index of the mount
-	label  string         // of the op that is added next
+	list    *op.List
+	spec    *specs.Spec
+	root    *op.Var
+	options []options      // of the spec's mounts
+	sites   []Site         // of the same
+	copies  map[int]op.Arg // sources of bind mounts that are open already, by the index of the mount
+	label   string         // of the op that is added next
 	Options
 }
 
@@ -76,6 +79,19 @@ func newBuilder(l *op.List, s *specs.Spec, o Options, root *op.Var) *builder {
 		o.Spare = 200
 	}
 	b := &builder{list: l, spec: s, root: root, copies: map[int]op.Arg{}, Options: o}
+	for i, m := range s.Mounts {
+		parsed, site := parseOptions(m.Options), Site{}
+		if m.Type == "bind" && parsed.bind == 0 && !parsed.remount {
+			parsed.bind = unix.MS_BIND
+		}
+		if i < len(o.Sites) {
+			site = o.Sites[i]
+		}
+		if site.Target == "" {
+			site.Target = below(m.Destination)
+		}
+		b.options, b.sites = append(b.options, parsed), append(b.sites, site)
+	}
 	for i, number := range o.Sources {
 		b.copies[i] = op.Int(number)
 	}
@@ -112,6 +128,7 @@ func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	if !newNamespace(s, specs.MountNamespace) {
 		return nil, errors.New("linux.namespaces: no new mount namespace: the container's mounts would be the host's")
 	}
+	l.Ops = slices.Grow(l.Ops, usualOps)
 	b := newBuilder(l, s, o, op.NewVar("root"))
 	if err := b.check(); err != nil {
 		return nil, err
@@ -130,6 +147,8 @@ func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	b.add(because(umask(0o022), "what programs expect"))
 	return b.root, nil
 }
+
+const usualOps = 256 // more than most lists have; growing step by step would copy them each time
 
 // bindRoot makes the root a mount point, as pivot_root wants it, of which the host sees nothing.
 func (b *builder) bindRoot() {
@@ -150,7 +169,7 @@ func (b *builder) openShared() {
 	}
 	for i, m := range b.spec.Mounts {
 		_, prepared := b.copies[i]
-		if o := b.options(i); o.bind != 0 && !o.remount && !prepared {
+		if o := b.options[i]; o.bind != 0 && !o.remount && !prepared {
 			tree := op.NewVar(fmt.Sprintf("tree%d", i))
 			b.add(because(openTree(op.AtFdcwd(), b.source(i), treeFlags(o.bind), tree),
 				"for "+m.Destination+": as a peer of the host's mount"))

@@ -30,7 +30,7 @@ func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files m
 	}()
 	b := newBuilder(nil, s, o, nil)
 	for i, m := range s.Mounts {
-		opt := b.options(i)
+		opt := b.options[i]
 		mapped := opt.idmap != 0 || len(m.UIDMappings) > 0
 		var file *os.File
 		switch {

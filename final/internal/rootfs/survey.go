@@ -28,19 +28,17 @@ func Survey(s *specs.Spec, o *Options) error {
 	o.Sites = nil
 	b := newBuilder(nil, s, *o, nil)
 	for i := range s.Mounts {
-		site, err := b.survey(i)
-		if err != nil {
+		if b.sites[i], err = b.survey(i); err != nil {
 			return fmt.Errorf("mounts[%d].%w", i, err)
 		}
-		o.Sites = append(o.Sites, site)
-		b.Sites = o.Sites
 	}
+	o.Sites = b.sites
 	return nil
 }
 
 // survey looks at the place and the source of a mount. The mounts before it have been looked at.
 func (b *builder) survey(i int) (site Site, err error) {
-	m, o := b.spec.Mounts[i], b.options(i)
+	m, o := b.spec.Mounts[i], b.options[i]
 	real := mustBeReal(below(m.Destination)) || m.Type == "proc" || m.Type == "sysfs"
 	site, err = b.resolve(below(m.Destination), i, !real)
 	if err != nil {
@@ -113,7 +111,7 @@ func (b *builder) resolve(target string, n int, follow bool) (site Site, err err
 func (b *builder) look(target string, n int) (mode uint32, link string) {
 	place := path.Join(b.Root, target)
 	for i := n - 1; i >= 0; i-- {
-		at, o := b.site(i).Target, b.options(i)
+		at, o := b.sites[i].Target, b.options[i]
 		inside, ok := strings.CutPrefix(target+"/", at+"/")
 		if !ok || o.remount || o.copyUp {
 			continue

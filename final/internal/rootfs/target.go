@@ -86,18 +86,6 @@ func (b *builder) at(fd op.Arg) op.Arg {
 	return op.Str(fmt.Sprintf("/proc/self/fd/%d", b.Spare))
 }
 
-// site is what is known of the place of a mount.
-func (b *builder) site(i int) Site {
-	site := Site{}
-	if i < len(b.Sites) {
-		site = b.Sites[i]
-	}
-	if site.Target == "" {
-		site.Target = below(b.spec.Mounts[i].Destination)
-	}
-	return site
-}
-
 // host is where a path of the container is while its root is not the root yet, for people.
 func (b *builder) host(target string) string { return path.Join(b.Root, target) }
 
