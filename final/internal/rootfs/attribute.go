@@ -3,6 +3,8 @@
 package rootfs
 
 import (
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/op"
@@ -96,7 +98,8 @@ func (b *builder) tune(mount op.Arg, o options, flags uintptr, place string) {
 		b.setattrOrKeep(mount, o, place)
 	}
 	if o.rset|o.rclear != 0 {
-		b.add(because(setattr(mount, unix.AT_RECURSIVE, changes(o.rset, o.rclear)), "for the whole tree"))
+		b.add(typed(setattr(mount, unix.AT_RECURSIVE, changes(o.rset, o.rclear)), "for the whole tree",
+			"mount", "-o", "remount,bind,"+recursiveList(o.rset, o.rclear), place))
 	}
 	for _, p := range o.propagation {
 		change := change{propagation: uint64(p &^ unix.MS_REC)}
@@ -147,6 +150,17 @@ func (b *builder) tuneByPath(mount op.Arg, o options, flags uintptr, place strin
 	for _, p := range o.propagation {
 		b.add(typed(op.Mount(op.Null(), path, "", p, ""), propagationWhy(p), "mount", "--make-"+propagationName(p), place))
 	}
+}
+
+// recursiveList writes flags as the options of mount(8) that are for a whole tree.
+func recursiveList(set, clear uintptr) string {
+	var list []string
+	for _, option := range attributeOptions {
+		if option.set != 0 && set&option.set != 0 || option.set == 0 && clear&option.clear == option.clear {
+			list = append(list, option.name+"=recursive")
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 func propagationName(flags uintptr) string {

@@ -5,7 +5,6 @@ package rootfs
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -50,6 +49,7 @@ func (b *builder) devices() error {
 		return nil
 	}
 	dev := op.NewVar("dev")
+	b.field = "/dev"
 	if !b.mounts("dev") {
 		b.add(missing(b.root, "dev", false))
 	}
@@ -172,6 +172,7 @@ func parseDevice(d specs.LinuxDevice) (device, error) {
 
 // device makes a node. dev is the directory of most of them.
 func (b *builder) device(dev *op.Var, d device) {
+	b.field = "linux.devices: /" + d.path
 	dir, name := dev, path.Base(d.path)
 	if parent := path.Dir(d.path); parent != "dev" {
 		dir = b.root
@@ -248,7 +249,7 @@ func (b *builder) sameDevice(dir *op.Var, name string, d device) {
 		b.add(op.Op{Name: "futex", Nr: unix.SYS_FUTEX, Args: []op.Arg{
 			word, op.Int(futexCmpRequeue).As("FUTEX_CMP_REQUEUE"), op.Int(0), op.Int(0), word,
 			op.Int(field.want).As(fmt.Sprintf("%#o", field.want)),
-		}, Why: "EAGAIN if " + field.name + " is another"})
+		}, Why: "EAGAIN if " + field.name + " is another", Means: b.field + ": another file is there: " + field.name})
 	}
 }
 
@@ -257,6 +258,7 @@ const futexCmpRequeue = 4 // futex(2)
 // link makes a symbolic link in /dev. What an image has there instead gives way.
 func (b *builder) link(dev *op.Var, name, target, why string) {
 	place := b.host("dev/" + name)
+	b.field = "/dev/" + name
 	link := typed(symlinkat(target, op.Val(dev), name), why, "ln", "-s", target, place)
 	if b.devIsEmpty() && !b.mounts("dev/"+name) {
 		b.add(link)
@@ -272,28 +274,4 @@ func (b *builder) link(dev *op.Var, name, target, why string) {
 		op.Val(dev), op.Str(name), op.Int(0),
 	}}, "what the image has there gives way"), link)
 	b.here(label)
-}
-
-// check refuses what is wrong with the spec, whatever the mounts are.
-func (b *builder) check() error {
-	if _, err := b.rootPropagation(); err != nil {
-		return err
-	}
-	if !strings.HasPrefix(b.Root, "/") {
-		return fmt.Errorf("root.path: %q: want the absolute path", b.Root)
-	}
-	if b.spec.Linux == nil {
-		return nil
-	}
-	for _, list := range []struct {
-		name  string
-		paths []string
-	}{{"maskedPaths", b.spec.Linux.MaskedPaths}, {"readonlyPaths", b.spec.Linux.ReadonlyPaths}} {
-		for i, p := range list.paths {
-			if !path.IsAbs(p) || below(p) == "" {
-				return fmt.Errorf("linux.%s[%d]: %q: want an absolute path below /", list.name, i, p)
-			}
-		}
-	}
-	return nil
 }

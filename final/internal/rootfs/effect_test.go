@@ -33,26 +33,27 @@ type container struct {
 
 // A launch is a container to be started as the runtime would.
 type launch struct {
-	spec   *specs.Spec
-	o      Options
-	old    bool   // as on a kernel before 5.12
-	direct bool   // the parent prepares no sources
-	reexec bool   // with the executor in Go
-	swap   func() // what somebody changes after the parent has looked, before the container side does
+	spec    *specs.Spec
+	o       Options
+	old     bool   // as on a kernel before 5.12
+	hostNet bool   // no network namespace
+	direct  bool   // the parent prepares no sources
+	reexec  bool   // with the executor in Go
+	swap    func() // what somebody changes after the parent has looked, before the container side does
 }
 
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWNET |
 	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
 // start runs the tree of a spec up to where the container's program would begin. The error is what the parent
-// finds, or what the container side reports: "openat2(...): too many levels of symbolic links".
+// finds, or what the container side reports: "mounts[0]: destination /proc: openat2: not a directory".
 func (l launch) start(t *testing.T) (*container, error) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: mounts")
 	}
 	o, door := l.o, &kernel.Door{}
-	o.NetNamespace, o.Bundle = true, filepath.Dir(o.Root)
+	o.NetNamespace, o.Bundle = !l.hostNet, filepath.Dir(o.Root)
 	if err := Survey(l.spec, &o); err != nil {
 		return nil, err
 	}
@@ -80,8 +81,11 @@ func (l launch) start(t *testing.T) (*container, error) {
 	}
 	waiting := []op.Op{op.Write(op.Int(1), "ready\n"), op.Read(op.Int(0), op.Zeros(1)), op.Exit(0)}
 	first, flags := []op.Op{op.CloseRange(len(files), 0)}, uintptr(namespaces)
+	if l.hostNet {
+		flags &^= unix.CLONE_NEWNET
+	}
 	if o.UserNamespace {
-		first, flags = append(first, newUserNamespace()...), 0
+		first, flags = append(first, newUserNamespace(flags)...), 0
 	}
 	list.Ops = slices.Concat(first, list.Ops, waiting)
 	list.Fail(op.Int(2), 125)
@@ -142,16 +146,16 @@ func failure(t *testing.T, list *op.List, report io.Reader) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Errorf("%s: %w", list.Ops[index], errno)
+	return list.Ops[index].Failed(errno)
 }
 
 // newUserNamespace makes a process in a user namespace, which is the caller's child too (CLONE_PARENT), tells
 // its pid, waits for the mappings, and takes the root of it. An execve in between would cost it what it may do
 // there.
-func newUserNamespace() []op.Op {
+func newUserNamespace(others uintptr) []op.Op {
 	zero := []op.Arg{op.Int(0), op.Int(0), op.Int(0)}
 	pid := op.NewVar("pid")
-	flags := op.Int(unix.CLONE_NEWUSER | namespaces | unix.CLONE_PARENT | int(unix.SIGCHLD))
+	flags := op.Int(unix.CLONE_NEWUSER | others | unix.CLONE_PARENT | uintptr(unix.SIGCHLD))
 	return []op.Op{
 		{Name: "clone", Nr: unix.SYS_CLONE, Args: []op.Arg{flags}, Result: pid, Zero: "child"},
 		{Name: "write", Nr: unix.SYS_WRITE, Args: []op.Arg{op.Int(1), op.Addr(pid), op.Int(4)}},

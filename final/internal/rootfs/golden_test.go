@@ -88,7 +88,11 @@ func text(l *op.List) string {
 			if next == "" {
 				next = "next"
 			}
-			fmt.Fprintf(&b, "  [%v: %s]", o.Accept, next)
+			var names []string
+			for _, errno := range o.Accept {
+				names = append(names, op.ErrnoName(errno))
+			}
+			fmt.Fprintf(&b, "  [%s: %s]", strings.Join(names, " "), next)
 		}
 		if o.Zero != "" {
 			fmt.Fprintf(&b, "  [0: %s]", o.Zero)

@@ -16,6 +16,7 @@ import (
 // mount adds mount i of the spec.
 func (b *builder) mount(i int) error {
 	m, o := b.spec.Mounts[i], b.options[i]
+	b.field = fmt.Sprintf("mounts[%d]: destination %s", i, m.Destination)
 	if below(m.Destination) == "" {
 		return errors.New(`destination: "/": the root is not to be covered, its own mount is root.path`)
 	}
@@ -34,8 +35,7 @@ func (b *builder) mount(i int) error {
 	case prepared || o.bind != 0:
 		b.bind(i, o, b.source(i))
 	case m.Type == "sysfs" && b.UserNamespace && !b.NetNamespace:
-		o.bind = unix.MS_BIND | unix.MS_REC
-		b.bind(i, o, "/sys") // the kernel mounts it only for the owner of the network namespace
+		b.bindSys(i, o)
 	case m.Type == "cgroup":
 		return b.cgroup(i, o)
 	case m.Type == "":
@@ -115,8 +115,10 @@ func (b *builder) bind(i int, o options, source string) {
 	tree, opened := b.copies[i]
 	if !opened {
 		result := op.NewVar("tree")
-		b.add(typed(openTree(op.AtFdcwd(), source, treeFlags(o.bind), result), "what to show at "+place,
-			"mount", bindOption(o.bind), source, place))
+		open := typed(openTree(op.AtFdcwd(), source, treeFlags(o.bind), result), "what to show at "+place,
+			"mount", bindOption(o.bind), source, place)
+		open.Means = fmt.Sprintf("mounts[%d]: source %s: open_tree", i, source)
+		b.add(open)
 		tree = op.Val(result)
 	}
 	if b.MountSetattr {
@@ -129,6 +131,17 @@ func (b *builder) bind(i int, o options, source string) {
 	}
 	b.add(closed(tree))
 	b.close(target)
+}
+
+// bindSys shows the host's /sys: the kernel mounts a new one only for the owner of the network namespace. The
+// host's cgroups are mounted in it, so that attributes are for the whole tree (CVE-2023-25809).
+func (b *builder) bindSys(i int, o options) {
+	o.bind = unix.MS_BIND | unix.MS_REC
+	if b.MountSetattr {
+		o.rset, o.rclear = o.set|o.rset, o.clear|o.rclear
+		o.set, o.clear = 0, 0
+	}
+	b.bind(i, o, "/sys")
 }
 
 func treeFlags(bind uintptr) int {

@@ -337,12 +337,60 @@ func TestUserNamespace(t *testing.T) {
 				t.Errorf("%s is not a %s in\n%s", point, want, table(mounts))
 			}
 		}
-		if data := mounts["/data"].Options; !strings.HasPrefix(data, "rw") || !strings.Contains(data, "noexec") || !strings.HasPrefix(mounts["/"].Options, "ro") {
+		data, top := mounts["/data"].Options, mounts["/"].Options
+		if !strings.HasPrefix(data, "rw") || !strings.Contains(data, "noexec") || !strings.HasPrefix(top, "ro") {
 			t.Errorf("options in\n%s", table(mounts))
 		}
 		if text := read(t, c.root+"/data/file"); text != "x" {
 			t.Errorf("/data/file has %q", text)
 		}
+	})
+}
+
+// TestHostSys: who shares the host's network in a user namespace sees its /sys, and can write nowhere in it,
+// not even where the host's cgroups are (CVE-2023-25809).
+func TestHostSys(t *testing.T) {
+	variants(t, func(t *testing.T, l launch) {
+		l.spec, l.o.Root, l.o.UserNamespace, l.hostNet = docker(), image(t), true, true
+		l.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1000}}
+		l.spec.Linux.GIDMappings = l.spec.Linux.UIDMappings
+		mounts := l.must(t).mounts(t)
+		top, below := mounts["/sys"], mounts["/sys/fs/cgroup"]
+		if top == nil || below == nil {
+			t.Fatalf("no /sys or no mounts in it:\n%s", table(mounts))
+		}
+		if !strings.HasPrefix(top.Options, "ro") || !strings.HasPrefix(below.Options, "ro") && !l.old {
+			t.Errorf("/sys: %s, /sys/fs/cgroup: %s, want both ro", top.Options, below.Options)
+		}
+	})
+}
+
+// TestOverlay: options that only the file system understands are passed on.
+func TestOverlay(t *testing.T) {
+	onHost(t, func(t *testing.T, l launch) error {
+		volume, err := sharedVolume(t) // not on another overlay
+		if err != nil {
+			return err
+		}
+		for _, dir := range []string{"a", "b", "upper", "work"} {
+			write(t, filepath.Join(volume, dir, dir), dir)
+		}
+		if err := os.Remove(volume + "/work/work"); err != nil {
+			return err
+		}
+		l.spec, l.o.Root = docker(), image(t)
+		layers := fmt.Sprintf("lowerdir=%[1]s/a:%[1]s/b,upperdir=%[1]s/upper,workdir=%[1]s/work,nodev", volume)
+		l.spec.Mounts = append(l.spec.Mounts, mount("/merged", "overlay", "overlay", layers))
+		c, err := l.start(t)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"a", "b", "upper"} {
+			if text := read(t, c.root+"/merged/"+name); text != name {
+				t.Errorf("layer %s has %q", name, text)
+			}
+		}
+		return nil
 	})
 }
 

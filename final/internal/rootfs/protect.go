@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -20,21 +21,24 @@ import (
 func Protect(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 	b := newBuilder(l, s, o, root)
 	for i, m := range s.Mounts {
+		b.field = fmt.Sprintf("mounts[%d]: destination %s", i, m.Destination)
 		if o := b.options[i]; o.set&unix.MS_RDONLY != 0 && o.bind == 0 && !o.remount && readOnlyLate(m) {
 			b.readOnlyMount(b.sites[i].Target, o.set)
 		}
 	}
 	if s.Linux != nil {
 		for _, path := range s.Linux.ReadonlyPaths {
+			b.field = "linux.readonlyPaths: " + path
 			b.readOnlyPath(path)
 		}
 		for _, path := range s.Linux.MaskedPaths {
+			b.field = "linux.maskedPaths: " + path
 			b.mask(path)
 		}
 	}
-	if s.Root != nil && s.Root.Readonly {
-		o := options{set: unix.MS_RDONLY}
-		b.tune(op.Val(root), o, b.RootFlags, b.Root) // only now: until here mount points were made in it
+	if s.Root != nil && s.Root.Readonly { // only now: until here mount points were made in it
+		b.field = "root.readonly"
+		b.tune(op.Val(root), options{set: unix.MS_RDONLY}, b.RootFlags, b.Root)
 	}
 	b.land()
 	return nil

@@ -22,8 +22,8 @@ func TestRefused(t *testing.T) {
 		change func(*specs.Spec)
 		want   string
 	}{
-		{func(s *specs.Spec) { s.Linux = nil }, "linux.namespaces: no new mount namespace"},
-		{func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "/proc/1/ns/mnt" }, "linux.namespaces: no new mount namespace"},
+		{func(s *specs.Spec) { s.Linux = nil }, "linux.namespaces: no mount namespace"},
+		{func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] }, "linux.namespaces: no mount namespace"},
 		{func(s *specs.Spec) { s.Linux.RootfsPropagation = "public" }, `linux.rootfsPropagation: "public"`},
 		{func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"proc"} }, `linux.maskedPaths[0]: "proc"`},
 		{func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/a", "/.."} }, `linux.readonlyPaths[1]: "/.."`},

@@ -16,7 +16,9 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -71,6 +73,7 @@ type builder struct {
 	sites   []Site         // of the same
 	copies  map[int]op.Arg // sources of bind mounts that are open already, by the index of the mount
 	label   string         // of the op that is added next
+	field   string         // of the spec, which ops are for: it stands before their errors
 	Options
 }
 
@@ -79,6 +82,7 @@ func newBuilder(l *op.List, s *specs.Spec, o Options, root *op.Var) *builder {
 		o.Spare = 200
 	}
 	b := &builder{list: l, spec: s, root: root, copies: map[int]op.Arg{}, Options: o}
+	b.field = "root.path: " + o.Root
 	for i, m := range s.Mounts {
 		parsed, site := parseOptions(m.Options), Site{}
 		if m.Type == "bind" && parsed.bind == 0 && !parsed.remount {
@@ -102,6 +106,11 @@ func (b *builder) add(ops ...op.Op) {
 	if b.label != "" {
 		ops[0].Label, b.label = b.label, ""
 	}
+	for i, o := range ops {
+		if o.Means == "" {
+			ops[i].Means = b.field + ": " + o.Name
+		}
+	}
 	b.list.Add(ops...)
 }
 
@@ -121,12 +130,12 @@ func (b *builder) land() {
 	}
 }
 
-// Prepare builds the tree at o.Root, in a new mount namespace that still shows the host's files. It ends
-// with the tree complete but open: hooks of the host may still change it. The result is a descriptor of its
+// Prepare builds the tree at o.Root, in a mount namespace that still shows the host's files. It ends with the
+// tree complete but open: hooks of the host may still change it. The result is a descriptor of its
 // root. The umask is 0022 afterwards.
 func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
-	if !newNamespace(s, specs.MountNamespace) {
-		return nil, errors.New("linux.namespaces: no new mount namespace: the container's mounts would be the host's")
+	if !hasNamespace(s, specs.MountNamespace) {
+		return nil, errors.New("linux.namespaces: no mount namespace: the container's mounts would be the host's")
 	}
 	l.Ops = slices.Grow(l.Ops, usualOps)
 	b := newBuilder(l, s, o, op.NewVar("root"))
@@ -144,14 +153,40 @@ func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	if err := b.devices(); err != nil {
 		return nil, err
 	}
+	b.field = "root.path: " + b.Root
 	b.add(because(umask(0o022), "what programs expect"))
 	return b.root, nil
 }
 
 const usualOps = 256 // more than most lists have; growing step by step would copy them each time
 
+// check refuses what is wrong with the spec, whatever the mounts are.
+func (b *builder) check() error {
+	if _, err := b.rootPropagation(); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(b.Root, "/") {
+		return fmt.Errorf("root.path: %q: want the absolute path", b.Root)
+	}
+	if b.spec.Linux == nil {
+		return nil
+	}
+	for _, list := range []struct {
+		name  string
+		paths []string
+	}{{"maskedPaths", b.spec.Linux.MaskedPaths}, {"readonlyPaths", b.spec.Linux.ReadonlyPaths}} {
+		for i, p := range list.paths {
+			if !path.IsAbs(p) || below(p) == "" {
+				return fmt.Errorf("linux.%s[%d]: %q: want an absolute path below /", list.name, i, p)
+			}
+		}
+	}
+	return nil
+}
+
 // bindRoot makes the root a mount point, as pivot_root wants it, of which the host sees nothing.
 func (b *builder) bindRoot() {
+	b.field = "root.path: " + b.Root
 	slave := op.Mount(op.Null(), op.Str("/"), "", unix.MS_REC|unix.MS_SLAVE, "")
 	slave.Shell, slave.Why = "mount --make-rslave /", "no mount made here reaches the host"
 	tree := openTree(op.AtFdcwd(), b.Root, unix.AT_RECURSIVE, b.root)
@@ -171,6 +206,7 @@ func (b *builder) openShared() {
 		_, prepared := b.copies[i]
 		if o := b.options[i]; o.bind != 0 && !o.remount && !prepared {
 			tree := op.NewVar(fmt.Sprintf("tree%d", i))
+			b.field = fmt.Sprintf("mounts[%d]: source %s", i, b.source(i))
 			b.add(because(openTree(op.AtFdcwd(), b.source(i), treeFlags(o.bind), tree),
 				"for "+m.Destination+": as a peer of the host's mount"))
 			b.copies[i] = op.Val(tree)
@@ -195,21 +231,12 @@ func (b *builder) rootPropagation() (uintptr, error) {
 	return p.set, nil
 }
 
-// newNamespace tells whether the spec wants a new namespace of a type.
-func newNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
-	return hasNamespace(s, func(n specs.LinuxNamespace) bool { return n.Type == kind && n.Path == "" })
-}
-
-func hasNamespace(s *specs.Spec, is func(specs.LinuxNamespace) bool) bool {
+// hasNamespace tells whether the spec wants a namespace of a type, a new one or one that there is.
+func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	if s.Linux == nil {
 		return false
 	}
-	for _, n := range s.Linux.Namespaces {
-		if is(n) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == kind })
 }
 
 // because gives an op its reason.

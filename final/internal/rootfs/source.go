@@ -20,10 +20,10 @@ import (
 // if it exists already, else nil. The files are the caller's, to pass on by their numbers in Options.Sources,
 // and to close.
 func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files map[int]*os.File, err error) {
-	files = map[int]*os.File{}
+	opened := map[int]*os.File{}
 	defer func() {
-		if err != nil {
-			for _, file := range files {
+		if files == nil {
+			for _, file := range opened {
 				file.Close()
 			}
 		}
@@ -45,12 +45,15 @@ func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files m
 		default:
 			continue
 		}
+		if errors.Is(err, unix.EPERM) && !mapped && !opt.copyUp {
+			continue // root of a user namespace itself: the container side may have better luck
+		}
 		if err != nil {
 			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
 		}
-		files[i] = file
+		opened[i] = file
 	}
-	return files, nil
+	return opened, nil
 }
 
 // openSource copies the source of a bind mount. A copy made on the host is a peer of the original: unless the

@@ -45,12 +45,12 @@ func Sysctl(l *op.List, s *specs.Spec) error {
 			return fmt.Errorf("linux.sysctl: %q: %w", name, err)
 		}
 		value, fd := s.Linux.Sysctl[name], op.NewVar("parameter")
-		l.Add(
-			because(op.Open("/proc/sys/"+file, unix.O_WRONLY, fd), "through the host's procfs, which the container cannot fake"),
-			typed(op.Write(op.Val(fd), value), "a kernel parameter of the container's own namespace",
-				"sysctl", "-w", name+"="+value),
-			closed(op.Val(fd)),
-		)
+		open := because(op.Open("/proc/sys/"+file, unix.O_WRONLY, fd), "the host's procfs: the container cannot fake it")
+		write := typed(op.Write(op.Val(fd), value), "a kernel parameter of the container's own namespace",
+			"sysctl", "-w", name+"="+value)
+		open.Means = "linux.sysctl: " + name + ": open"
+		write.Means = fmt.Sprintf("linux.sysctl: %s: write %q", name, value)
+		l.Add(open, write, closed(op.Val(fd)))
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func sysctlFile(s *specs.Spec, name string) (string, error) {
 		if file != n.pattern && !below {
 			continue
 		}
-		if !hasNamespace(s, func(own specs.LinuxNamespace) bool { return own.Type == n.kind }) {
+		if !hasNamespace(s, n.kind) {
 			return "", fmt.Errorf("linux.namespaces has no %s: it would be the host's", n.kind)
 		}
 		return file, nil
