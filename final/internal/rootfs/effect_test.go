@@ -327,10 +327,36 @@ func TestTree(t *testing.T) {
 		if _, err := os.Create(c.root + "/sys/firmware/x"); !errors.Is(err, unix.EROFS) {
 			t.Errorf("make a file in a masked directory: %v, want %v", err, unix.EROFS)
 		}
+		if got := c.parameter(t, "net/ipv4/ip_unprivileged_port_start"); got != "80" {
+			t.Errorf("kernel parameter %q, want 80", got)
+		}
 		if got := c.descriptors(t); len(got) != 3 {
 			t.Errorf("descriptors %q, want the 3 it began with", got)
 		}
 	})
+}
+
+// parameter reads a kernel parameter of the container's network namespace: which one /proc/sys/net shows goes
+// by who reads.
+func (c *container) parameter(t *testing.T, name string) (value string) {
+	t.Helper()
+	err := kernel.OnThread(func() error {
+		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.pid))
+		if err != nil {
+			return err
+		}
+		defer namespace.Close()
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		text, err := os.ReadFile("/proc/sys/" + name)
+		value = strings.TrimSpace(string(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
 }
 
 func (c *container) descriptors(t *testing.T) (list []string) {
