@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -86,9 +87,10 @@ func (b *builder) fileSystem(i int, kind string, o options) {
 	if kind == "tmpfs" && site.Mode != 0 && !hasKey(data, "mode") {
 		data = append(data, fmt.Sprintf("mode=%o", site.Mode)) // of what it covers: users expect it to stay
 	}
+	source := cmp.Or(m.Source, kind) // a dummy, for most
 	target := b.target(i, false)
-	b.add(typed(op.Mount(op.Str(m.Source), b.at(op.Val(target)), kind, flags, strings.Join(data, ",")), purpose(kind),
-		"mount", "-t", kind, dashO(flags, data...), optionList(flags, data...), m.Source, b.host(site.Target)))
+	b.add(typed(op.Mount(op.Str(source), b.at(op.Val(target)), kind, flags, strings.Join(data, ",")), purpose(kind),
+		"mount", "-t", kind, dashO(flags, data...), optionList(flags, data...), source, b.host(site.Target)))
 	b.close(target)
 	o.set, o.clear = 0, 0
 	if o.tunes() || kind == "mqueue" && b.mountLabel() != "" {
@@ -161,9 +163,12 @@ func bindOption(bind uintptr) string {
 // remount changes what is mounted at a destination already.
 func (b *builder) remount(i int, o options) {
 	m, site := b.spec.Mounts[i], b.sites[i]
+	if readOnlyLate(m) {
+		o.set &^= unix.MS_RDONLY
+	}
 	top := b.reopen(site.Target)
 	flags := unix.MS_REMOUNT | o.bind&^unix.MS_REC | o.set
-	b.add(typed(op.Mount(op.Str(m.Source), b.at(op.Val(top)), m.Type, flags, strings.Join(o.data, ",")),
+	b.add(typed(op.Mount(op.Null(), b.at(op.Val(top)), "", flags, strings.Join(o.data, ",")),
 		"as the spec says", "mount", "-o", optionList(flags, o.data...), b.host(site.Target)))
 	o.set, o.clear = 0, 0
 	b.tune(op.Val(top), o, 0, b.host(site.Target))

@@ -157,7 +157,7 @@ func TestTmpfs(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.spec.Mounts = append(l.spec.Mounts,
-			mount("/run", "tmpfs", "tmpfs", "nosuid,ro"), mount("/run/lock", "tmpfs", "tmpfs", "mode=1777"),
+			mount("/run", "tmpfs", "tmpfs", "nosuid,ro"), mount("/run/lock", "tmpfs", "", "mode=1777"),
 			mount("/data", "tmpfs", "tmpfs", "tmpcopyup,nodev,ro,size=1m"), mount("/new/dir", "tmpfs", "tmpfs", "size=64k"))
 		c := l.must(t)
 		mounts := c.mounts(t)
@@ -194,11 +194,17 @@ func TestRemount(t *testing.T) {
 	variants(t, func(t *testing.T, l launch) {
 		l.spec, l.o.Root = docker(), image(t)
 		l.spec.Mounts = append(l.spec.Mounts, mount("/dev/shm", "bind", "/dev/shm", "remount,bind,ro,nosuid"),
+			mount("/dev", "", "", "remount,bind,ro,nosuid"), mount("/proc", "bind", "", "remount,ro"),
 			mount("/dev/pts", "devpts", "devpts", "remount,nosuid,gid=6,mode=600"))
 		c := l.must(t)
 		mounts := c.mounts(t)
 		if got := mounts["/dev/shm"].Options; !strings.HasPrefix(got, "ro,nosuid") {
 			t.Errorf("/dev/shm: %s, want ro,nosuid", got)
+		}
+		for _, point := range []string{"/dev", "/proc"} {
+			if got := mounts[point].Options; !strings.HasPrefix(got, "ro,") {
+				t.Errorf("%s: %s, want ro", point, got)
+			}
 		}
 		if got := mounts["/dev/pts"].VFSOptions; !strings.Contains(got, "gid=6,mode=600") {
 			t.Errorf("/dev/pts: %s, want gid=6,mode=600", got)

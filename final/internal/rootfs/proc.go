@@ -25,7 +25,7 @@ func (b *builder) checkProc(i int, o options) error {
 			if m.Type != "proc" && !o.remount && !(o.bind != 0 && (site.Proc || b.source(i) == "/proc")) {
 				return errors.New("only a proc file system, or a bind of one, may be mounted on /proc")
 			}
-		case inside && !fakes(name):
+		case inside && !o.remount && !fakes(name):
 			return errors.New("inside /proc nothing may be mounted but the files that lxcfs offers")
 		}
 	}

@@ -22,7 +22,7 @@ func Protect(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 	b := newBuilder(l, s, o, root)
 	for i, m := range s.Mounts {
 		b.field = fmt.Sprintf("mounts[%d]: destination %s", i, m.Destination)
-		if o := b.options[i]; o.set&unix.MS_RDONLY != 0 && o.bind == 0 && !o.remount && readOnlyLate(m) {
+		if o := b.options[i]; o.set&unix.MS_RDONLY != 0 && (o.bind == 0 || o.remount) && readOnlyLate(m) {
 			b.readOnlyMount(b.sites[i].Target, o.set)
 		}
 	}

@@ -44,8 +44,8 @@ type Options struct {
 	Sites     []Site
 	RootFlags uintptr // MS_ flags of the mount that Root is on, for kernels without mount_setattr
 
-	// Sources are descriptors of mounts that the parent has prepared, by the index of the mount in the spec:
-	// where the container's root cannot reach the source, and what [IDMapped] and [CopyUp] return.
+	// Sources are the numbers, on the container side, of the descriptors of mounts that the parent has prepared
+	// (the function Sources), by the index of the mount in the spec.
 	Sources map[int]int
 
 	// Spare is the number of a descriptor that paths name as /proc/self/fd/Spare. Whatever has the number is
@@ -85,7 +85,7 @@ func newBuilder(l *op.List, s *specs.Spec, o Options, root *op.Var) *builder {
 	b.field = "root.path: " + o.Root
 	for i, m := range s.Mounts {
 		parsed, site := parseOptions(m.Options), Site{}
-		if m.Type == "bind" && parsed.bind == 0 && !parsed.remount {
+		if m.Type == "bind" && parsed.bind == 0 {
 			parsed.bind = unix.MS_BIND
 		}
 		if i < len(o.Sites) {
@@ -131,8 +131,8 @@ func (b *builder) land() {
 }
 
 // Prepare builds the tree at o.Root, in a mount namespace that still shows the host's files. It ends with the
-// tree complete but open: hooks of the host may still change it. The result is a descriptor of its
-// root. The umask is 0022 afterwards.
+// tree complete but open: hooks of the host may still change it. The result is a descriptor of its root. The
+// umask is 0022 afterwards.
 func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	if !hasNamespace(s, specs.MountNamespace) {
 		return nil, errors.New("linux.namespaces: no mount namespace: the container's mounts would be the host's")
