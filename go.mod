@@ -21,6 +21,8 @@ require (
 	mvdan.cc/sh/v3 v3.14.1
 )
 
+require github.com/godbus/dbus/v5 v5.2.4 // indirect
+
 require (
 	github.com/docker/cli v29.7.2+incompatible // indirect
 	github.com/docker/docker-credential-helpers v0.9.3 // indirect

@@ -25,11 +25,13 @@ func (g *Group) Create(door *kernel.Door, resources *specs.LinuxResources) (err 
 		return err // before anything has been made
 	}
 	if g.unit != nil {
-		return g.unit.prepare(resources)
+		g.unit.resources = resources
+		return nil
 	}
 	return g.make(door, resources, changes)
 }
 
+// make makes what Create has found to be right.
 func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes []change) (err error) {
 	var made []string
 	defer func() {
@@ -37,12 +39,14 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 			return
 		}
 		for _, dir := range slices.Backward(made) {
-			err = errors.Join(err, door.Rmdir(dir))
+			if e := door.Rmdir(dir); !errors.Is(e, unix.EBUSY) { // another container's group is there by now
+				err = errors.Join(err, e)
+			}
 		}
 	}()
 	for i := range g.parts {
 		p := &g.parts[i]
-		new, err := p.mkdir(door, p.dir, resources)
+		new, err := p.mkdir(door, p.dir, resources, g.unit != nil)
 		made = append(made, new...)
 		if err != nil {
 			return err
@@ -60,21 +64,21 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 	return g.allow(door, devicesOf(resources))
 }
 
-// mkdir makes the group's directory in one tree, and those above it. It returns what it made.
-func (p *part) mkdir(door *kernel.Door, dir string, resources *specs.LinuxResources) (made []string, err error) {
+// mkdir makes the group's directory in one tree, and those above it. It returns what it made. Taken says that
+// it may have processes: that systemd made it, with the container's first.
+func (p *part) mkdir(door *kernel.Door, dir string, resources *specs.LinuxResources, taken bool) (made []string, err error) {
 	err = door.Mkdir(dir)
 	if errors.Is(err, fs.ErrNotExist) && dir != p.Dir && len(dir) > len(p.Dir) {
-		if made, err = p.mkdir(door, filepath.Dir(dir), nil); err != nil {
+		if made, err = p.mkdir(door, filepath.Dir(dir), nil, false); err != nil {
 			return made, err
 		}
 		err = door.Mkdir(dir)
 	}
 	leaf := dir == p.dir
 	if errors.Is(err, fs.ErrExist) {
-		if leaf {
+		err = nil // of those above, another container may have made one meanwhile
+		if leaf && !taken {
 			err = p.vacant()
-		} else {
-			err = nil // another container has made it meanwhile
 		}
 	} else if err == nil {
 		made = append(made, dir)

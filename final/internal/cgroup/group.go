@@ -206,7 +206,7 @@ func (g *Group) Exists() bool {
 // Update changes the limits that resources has; the others stay.
 func (g *Group) Update(door *kernel.Door, resources *specs.LinuxResources) error {
 	if g.unit != nil {
-		if err := g.unit.update(door, resources); err != nil {
+		if err := g.updateUnit(door, resources); err != nil {
 			return err
 		}
 	}

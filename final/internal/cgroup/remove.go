@@ -56,7 +56,7 @@ func (g *Group) Remove(door *kernel.Door) (err error) {
 		}
 	}
 	if g.unit != nil {
-		err = errors.Join(err, g.unit.stop(door))
+		err = errors.Join(err, g.unit.stopUnit(door))
 	}
 	return err
 }

@@ -86,13 +86,3 @@ func loadUnit(name string) *unit {
 	}
 	return &unit{name: name, started: true}
 }
-
-// prepare keeps the limits until there is a process to start the unit with.
-func (u *unit) prepare(resources *specs.LinuxResources) error {
-	u.resources = resources
-	return nil
-}
-
-func (g *Group) startUnit(door *kernel.Door, pid int) error             { return fmt.Errorf("not yet") }
-func (u *unit) update(door *kernel.Door, r *specs.LinuxResources) error { return nil }
-func (u *unit) stop(door *kernel.Door) error                            { return nil }
