@@ -34,6 +34,7 @@ func (g *Group) Create(door *kernel.Door, resources *specs.LinuxResources) (err 
 // make makes what Create has found to be right.
 func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes []change) (err error) {
 	var made []string
+	fresh := true // the group is there in no tree yet
 	defer func() {
 		if err == nil {
 			return
@@ -51,9 +52,9 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 		if err != nil {
 			return err
 		}
-		p.made = slices.Contains(new, p.dir)
+		fresh = fresh && slices.Contains(new, p.dir)
 	}
-	if slices.ContainsFunc(g.parts, func(p part) bool { return !p.made }) {
+	if !fresh {
 		if changes, err = g.changes(resources, readFile); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 	if err := g.apply(door, changes, g.handDown(door, changes)); err != nil {
 		return err
 	}
-	return g.allow(door, devicesOf(resources))
+	return g.allow(door, devicesOf(resources), fresh)
 }
 
 // mkdir makes the group's directory in one tree, and those above it. It returns what it made. Taken says that

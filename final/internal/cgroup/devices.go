@@ -154,17 +154,17 @@ func parseAccess(text string) (a access, err error) {
 
 // allow puts the group under the device rules, and those for the default devices: by the devices controller of v1 where it is mounted, by a BPF
 // program on cgroup2. Whoever has a user namespace only can do neither, but cannot make a device node either
-// (capabilities(7), CAP_MKNOD).
-func (g *Group) allow(door *kernel.Door, devices []specs.LinuxDeviceCgroup) error {
+// (capabilities(7), CAP_MKNOD). Of a fresh group it is known that it has none yet.
+func (g *Group) allow(door *kernel.Door, devices []specs.LinuxDeviceCgroup, fresh bool) error {
 	rules, open, err := parseRules(append(slices.Clone(devices), defaultDevices()...))
 	if err != nil {
 		return err
 	}
 	switch p := g.part("devices"); {
 	case p != nil:
-		err = p.allowV1(door, rules, open)
+		err = p.allowV1(door, fresh, rules, open)
 	case g.v2() != nil:
-		err = attachDevices(door, g.v2().dir, g.v2().made, rules, open)
+		err = attachDevices(door, g.v2().dir, fresh, rules, open)
 	default:
 		return refuse("devices", len(devices), "no devices controller is mounted, and no cgroup2 tree")
 	}
@@ -186,7 +186,7 @@ func inUserNamespace() bool {
 
 // allowV1 writes the rules as exceptions to a default. v1 knows no order and no "all but": an exception is
 // only taken back by naming it as it was made. Rules that need more than that are refused.
-func (p *part) allowV1(door *kernel.Door, rules []rule, open bool) error {
+func (p *part) allowV1(door *kernel.Door, fresh bool, rules []rule, open bool) error {
 	exceptions, err := exceptionsOf(rules, open)
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func (p *part) allowV1(door *kernel.Door, rules []rule, open bool) error {
 		to, back, first = back, to, to
 	}
 	before := strings.Split(readFile(p.dir+"/devices.list"), "\n")
-	if isOpen := slices.Contains(before, "a *:* rwm"); isOpen != open || !p.made && open {
+	if isOpen := slices.Contains(before, "a *:* rwm"); isOpen != open || open && !fresh {
 		if err := door.Write(first, "a"); err != nil {
 			return err
 		}

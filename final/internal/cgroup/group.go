@@ -27,8 +27,7 @@ type Group struct {
 // A part is the group in one tree.
 type part struct {
 	Hierarchy
-	dir  string // of the group
-	made bool   // by Create, and not found there
+	dir string // of the group
 }
 
 // New names a container's group; it makes nothing yet. path is linux.cgroupsPath, own the membership of this
@@ -220,5 +219,5 @@ func (g *Group) Update(door *kernel.Door, resources *specs.LinuxResources) error
 	if resources == nil || resources.Devices == nil {
 		return nil
 	}
-	return g.allow(door, resources.Devices)
+	return g.allow(door, resources.Devices, false)
 }

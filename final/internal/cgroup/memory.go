@@ -181,7 +181,10 @@ func pages(want int64) func(got string) bool {
 			return want == -1 || want/page == math.MaxInt64/page
 		}
 		n, err := strconv.ParseInt(got, 10, 64)
-		return err == nil && (n == want/page*page || want == -1 && n >= math.MaxInt64-page)
+		if want == -1 {
+			return err == nil && n >= math.MaxInt64-page
+		}
+		return err == nil && n == want/page*page
 	}
 }
 
