@@ -136,11 +136,17 @@ func (g *Group) handDown(door *kernel.Door, changes []change) (refused map[strin
 		missing := slices.DeleteFunc(slices.Clone(want), func(name string) bool {
 			return slices.Contains(have, name) || refused[name] != nil
 		})
-		if len(missing) == 0 || switchOn(door, dir, missing...) == nil {
+		if len(missing) == 0 {
+			continue
+		}
+		err = occupied(dir)
+		if err == nil && switchOn(door, dir, missing...) == nil {
 			continue
 		}
 		for _, name := range missing { // all or nothing was nothing: one by one
-			if err := switchOn(door, dir, name); err != nil {
+			if err == nil {
+				refused[name] = switchOn(door, dir, name)
+			} else {
 				refused[name] = err
 			}
 		}
@@ -149,11 +155,18 @@ func (g *Group) handDown(door *kernel.Door, changes []change) (refused map[strin
 }
 
 func switchOn(door *kernel.Door, dir string, controllers ...string) error {
-	err := door.Write(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
-	if errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("%w: the group has processes of its own, and so may hand nothing down (cgroups(7))", err)
+	return door.Write(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
+}
+
+// occupied refuses a group that has processes: it may hand nothing down to groups below it that are to have
+// processes too (cgroups(7), "no internal processes"). The kernel refuses memory and io itself; but cpu and
+// pids it would hand down to threads, and the groups below could hold no process any more. The root, which
+// has no cgroup.type, is free of the rule.
+func occupied(dir string) error {
+	if readFile(dir+"/cgroup.procs") == "" || unix.Access(dir+"/cgroup.type", unix.F_OK) != nil {
+		return nil
 	}
-	return err
+	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand no controllers down", dir, unix.EBUSY)
 }
 
 // above yields the directories above the group's, from the root of the tree down.
