@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,14 +46,17 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 			}
 		}
 	}()
-	for i := range g.parts {
-		p := &g.parts[i]
+	for _, p := range g.parts {
 		new, err := p.mkdir(door, p.dir, resources, g.unit != nil)
 		made = append(made, new...)
-		if err != nil {
+		if err != nil && !g.spared(door, p, changes, err) {
 			return err
 		}
 		fresh = fresh && slices.Contains(new, p.dir)
+	}
+	g.parts = slices.DeleteFunc(g.parts, func(p *part) bool { return p.dir == "" })
+	if len(g.parts) == 0 {
+		return fmt.Errorf("linux.cgroupsPath: none of the cgroup trees can be written: %w", unix.EACCES)
 	}
 	if !fresh {
 		if changes, err = g.changes(resources, readFile); err != nil {
@@ -63,6 +67,19 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 		return err
 	}
 	return g.allow(door, devicesOf(resources), fresh)
+}
+
+// spared tells whether the container can do without the group in one tree: if this user may not make groups
+// there, and no limit needs it. It takes the part out.
+func (g *Group) spared(door *kernel.Door, p *part, changes []change, err error) bool {
+	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
+	needed := slices.ContainsFunc(changes, func(c change) bool { return c.part == p })
+	if !denied || needed || os.Geteuid() == 0 && !inUserNamespace() {
+		return false
+	}
+	door.Skip("cgroup "+p.dir, err.Error())
+	p.dir = ""
+	return true
 }
 
 // mkdir makes the group's directory in one tree, and those above it. It returns what it made. Taken says that
@@ -121,7 +138,7 @@ func (g *Group) handDown(door *kernel.Door, changes []change) (refused map[strin
 	if p == nil {
 		return nil
 	}
-	hybrid := slices.ContainsFunc(g.parts, func(p part) bool { return p.Version == 1 && len(p.Controllers) > 0 })
+	hybrid := slices.ContainsFunc(g.parts, func(p *part) bool { return p.Version == 1 && len(p.Controllers) > 0 })
 	want := slices.DeleteFunc(slices.Clone(p.Controllers), func(name string) bool {
 		needed := slices.ContainsFunc(changes, func(c change) bool { return c.part == p && c.controller == name })
 		return hybrid && !needed

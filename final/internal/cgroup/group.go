@@ -20,7 +20,7 @@ import (
 
 // A Group is a container's cgroup in every tree.
 type Group struct {
-	parts []part
+	parts []*part
 	unit  *unit // the systemd scope that it is; nil without systemd
 }
 
@@ -49,7 +49,7 @@ func New(layout Layout, path, id string, systemd bool, own Membership) (*Group, 
 		if err != nil {
 			return nil, err
 		}
-		g.parts = append(g.parts, part{Hierarchy: h, dir: filepath.Join(h.Dir, where)})
+		g.parts = append(g.parts, &part{Hierarchy: h, dir: filepath.Join(h.Dir, where)})
 	}
 	if len(g.parts) == 0 {
 		return nil, fmt.Errorf("linux.cgroupsPath: %q: no cgroup tree is mounted for writing: %w", path, fs.ErrNotExist)
@@ -61,12 +61,12 @@ func New(layout Layout, path, id string, systemd bool, own Membership) (*Group, 
 func Load(paths map[string]string, unit string) *Group {
 	g := &Group{unit: loadUnit(unit)}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
-		i := slices.IndexFunc(g.parts, func(p part) bool { return p.dir == paths[name] })
+		i := slices.IndexFunc(g.parts, func(p *part) bool { return p.dir == paths[name] })
 		if i < 0 {
 			i = len(g.parts)
-			g.parts = append(g.parts, part{dir: paths[name], Hierarchy: Hierarchy{Version: 1}})
+			g.parts = append(g.parts, &part{dir: paths[name], Hierarchy: Hierarchy{Version: 1}})
 		}
-		p := &g.parts[i]
+		p := g.parts[i]
 		if label, ok := strings.CutPrefix(name, "name="); ok {
 			p.Name = label
 		} else if name == "" {
@@ -98,9 +98,9 @@ func (g *Group) Paths() map[string]string {
 
 // v2 returns the part in the cgroup2 tree, or nil.
 func (g *Group) v2() *part {
-	for i := range g.parts {
-		if g.parts[i].Version == 2 {
-			return &g.parts[i]
+	for _, p := range g.parts {
+		if p.Version == 2 {
+			return p
 		}
 	}
 	return nil
@@ -108,8 +108,8 @@ func (g *Group) v2() *part {
 
 // part returns the part that has a controller, or nil. A controller that is bound to a v1 tree is not in v2.
 func (g *Group) part(controller string) *part {
-	for i := range g.parts {
-		if p := &g.parts[i]; p.Version == 1 && slices.Contains(p.Controllers, controller) {
+	for _, p := range g.parts {
+		if p.Version == 1 && slices.Contains(p.Controllers, controller) {
 			return p
 		}
 	}
@@ -159,7 +159,7 @@ func (g *Group) Add(door *kernel.Door, pid int, born bool) error {
 	return nil
 }
 
-func (p part) add(door *kernel.Door, pid int) error {
+func (p *part) add(door *kernel.Door, pid int) error {
 	err := door.Write(p.dir+"/cgroup.procs", strconv.Itoa(pid))
 	if err != nil && errors.Is(err, unix.EBUSY) && p.Version == 2 {
 		return fmt.Errorf("%w: the group hands controllers down to groups below it, and may have no processes of its own", err)
@@ -172,9 +172,9 @@ func (g *Group) Below(path string) (*Group, error) {
 	if !filepath.IsLocal(path) {
 		return nil, fmt.Errorf("cgroup %q: want a path below the container's own", path)
 	}
-	below := &Group{parts: slices.Clone(g.parts)}
-	for i := range below.parts {
-		below.parts[i].dir = filepath.Join(g.parts[i].dir, path)
+	below := &Group{}
+	for _, p := range g.parts {
+		below.parts = append(below.parts, &part{Hierarchy: p.Hierarchy, dir: filepath.Join(p.dir, path)})
 	}
 	return below, nil
 }
@@ -182,24 +182,25 @@ func (g *Group) Below(path string) (*Group, error) {
 // Of returns the group that a process of this group is in by now: an init inside the container may have made
 // groups below its own and moved itself. proc is the text of the process's /proc/PID/cgroup.
 func (g *Group) Of(proc string) *Group {
-	of := &Group{parts: slices.Clone(g.parts)}
+	of := &Group{}
 	member := ParseMembership(proc)
-	for i, p := range of.parts {
+	for _, p := range g.parts {
 		// The group's path in the tree is the end of its directory's, wherever the tree is mounted.
-		now, before := member.in(p.Hierarchy), p.dir
+		now, dir := member.in(p.Hierarchy), p.dir
 		for at := now; at != "/"; at = filepath.Dir(at) {
-			if strings.HasSuffix(before, at) {
-				of.parts[i].dir = before + strings.TrimPrefix(now, at)
+			if strings.HasSuffix(p.dir, at) {
+				dir += strings.TrimPrefix(now, at)
 				break
 			}
 		}
+		of.parts = append(of.parts, &part{Hierarchy: p.Hierarchy, dir: dir})
 	}
 	return of
 }
 
 // Exists tells whether the group is there in any tree.
 func (g *Group) Exists() bool {
-	return slices.ContainsFunc(g.parts, func(p part) bool { return unix.Access(p.dir, unix.F_OK) == nil })
+	return slices.ContainsFunc(g.parts, func(p *part) bool { return unix.Access(p.dir, unix.F_OK) == nil })
 }
 
 // Update changes the limits that resources has; the others stay.

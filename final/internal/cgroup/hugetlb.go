@@ -14,11 +14,11 @@ import (
 
 const hugetlbRsvd = "Linux 5.7"
 
-func hugetlbV1(r *specs.LinuxResources, now now) ([]setting, error) {
+func hugetlbV1(r *specs.LinuxResources, _ now) ([]setting, error) {
 	return hugetlb(r, ".limit_in_bytes", ".rsvd.limit_in_bytes")
 }
 
-func hugetlbV2(r *specs.LinuxResources, now now) ([]setting, error) {
+func hugetlbV2(r *specs.LinuxResources, _ now) ([]setting, error) {
 	return hugetlb(r, ".max", ".rsvd.max")
 }
 
@@ -73,9 +73,6 @@ func (s *Stats) readHugetlb(f *files) {
 		size, kind, _ := strings.Cut(rest, ".")
 		if !ok || kind != "current" && kind != "usage_in_bytes" {
 			continue
-		}
-		if s.Hugetlb == nil {
-			s.Hugetlb = map[string]Hugetlb{}
 		}
 		base := "hugetlb." + size
 		if kind == "current" {

@@ -41,29 +41,11 @@ func memoryV2(r *specs.LinuxResources, now now) (settings []setting, err error) 
 			return nil, refuse("memory.limit", limit, fmt.Sprintf("%d bytes are in use, and memory.checkBeforeUpdate is on", used))
 		}
 	}
-	if limit == -1 && swap == 0 {
-		swap = -1 // "no limit" would not be true with one for swap
+	settings, err = swapV2(limit, swap, now)
+	if err != nil {
+		return nil, err
 	}
-	if swap != 0 {
-		only := int64(-1)
-		if swap > 0 {
-			max := limit
-			if max == 0 {
-				max, _ = strconv.ParseInt(now("memory.max"), 10, 64) // "max" and "" are 0
-			}
-			if max <= 0 {
-				return nil, refuse("memory.swap", swap, "is the limit of memory and swap together, so memory.limit must be set too")
-			}
-			only = swap - max
-			if only < 0 {
-				return nil, refuse("memory.swap", swap, fmt.Sprintf("is the limit of memory and swap together, so it cannot be less than memory.limit, %d", max))
-			}
-		}
-		settings = append(settings, setting{
-			field: "memory.swap", file: "memory.swap.max", value: number(only, "max"), same: pages(only),
-			needs: swapAccounting, spare: spareSwap(only),
-		})
-	}
+	settings = append(settings, kernelMemory(m)...)
 	if limit != 0 {
 		settings = append(settings, setting{field: "memory.limit", file: "memory.max", value: number(limit, "max"), same: pages(limit)})
 	}
@@ -71,6 +53,34 @@ func memoryV2(r *specs.LinuxResources, now now) (settings []setting, err error) 
 		settings = append(settings, setting{field: "memory.reservation", file: "memory.low", value: number(low, "max"), same: pages(low)})
 	}
 	return settings, nil
+}
+
+// swapV2 takes the memory out of the limit of memory and swap together. It goes before memory.max, since what
+// is over that is swapped out at once.
+func swapV2(limit, swap int64, now now) ([]setting, error) {
+	if limit == -1 && swap == 0 {
+		swap = -1 // "no limit" would not be true with one for swap
+	}
+	only := swap
+	switch {
+	case swap == 0:
+		return nil, nil
+	case swap > 0:
+		if limit == 0 {
+			limit, _ = strconv.ParseInt(now("memory.max"), 10, 64) // "max" and "" are 0
+		}
+		if limit <= 0 {
+			return nil, refuse("memory.swap", swap, "is the limit of memory and swap together, so memory.limit must be set too")
+		}
+		if only = swap - limit; only < 0 {
+			why := fmt.Sprintf("is the limit of memory and swap together, so it cannot be less than memory.limit, %d", limit)
+			return nil, refuse("memory.swap", swap, why)
+		}
+	}
+	return []setting{{
+		field: "memory.swap", file: "memory.swap.max", value: number(only, "max"), same: pages(only),
+		needs: swapAccounting, spare: spareSwap(only),
+	}}, nil
 }
 
 // refuseOnV2 refuses what only v1 has. The kernel's default is no request.
@@ -103,9 +113,21 @@ func checkMemory(limit, swap, reservation int64) error {
 	return nil
 }
 
-// memoryV1 limits memory on v1. memory.kernel is not set there: the kernel gave that limit up (deprecated in
-// Linux 5.4, refused since 5.16), counts its memory for a group in memory.limit, and the specification lets
-// runtimes ignore the field.
+// kernelMemory is not limited by itself: the kernel gave that limit up (deprecated in Linux 5.4, refused since
+// 5.16), and what it takes for a group counts for memory.limit. The specification lets runtimes ignore the
+// field, and old engines send it.
+func kernelMemory(m *specs.LinuxMemory) []setting {
+	n := value(m.Kernel)
+	if n == 0 {
+		return nil
+	}
+	return []setting{{
+		field: "memory.kernel", value: strconv.FormatInt(n, 10),
+		skip: "kernel memory has no limit of its own any more; memory.limit counts it",
+	}}
+}
+
+// memoryV1 limits memory on v1.
 func memoryV1(r *specs.LinuxResources, now now) (settings []setting, err error) {
 	m := r.Memory
 	if m == nil {
@@ -118,6 +140,7 @@ func memoryV1(r *specs.LinuxResources, now now) (settings []setting, err error) 
 	if m.UseHierarchy != nil { // first: it can only be changed while there are no groups below
 		settings = append(settings, setting{field: "memory.useHierarchy", file: "memory.use_hierarchy", value: flag(*m.UseHierarchy)})
 	}
+	settings = append(settings, kernelMemory(m)...)
 	settings = append(settings, limitsV1(limit, swap, now)...)
 	if soft != 0 {
 		settings = append(settings, setting{

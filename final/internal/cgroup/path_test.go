@@ -3,6 +3,7 @@
 package cgroup
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,7 @@ func TestPlace(t *testing.T) {
 }
 
 func TestMounts(t *testing.T) {
-	parts := []part{
+	parts := []*part{
 		{dir: "/sys/fs/cgroup/cpu,cpuacct/a", Hierarchy: Hierarchy{Dir: "/sys/fs/cgroup/cpu,cpuacct", Version: 1,
 			Controllers: []string{"cpu", "cpuacct"}, Options: "rw,cpu,cpuacct"}},
 		{dir: "/sys/fs/cgroup/systemd/a", Hierarchy: Hierarchy{Dir: "/sys/fs/cgroup/systemd", Version: 1, Name: "systemd",
@@ -202,5 +203,31 @@ func TestVacant(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(g.part("pids").dir, "pids.max"), []byte("max"), 0); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A user who may not make groups in some tree does without, unless a limit needs it.
+func TestCreateWithoutPermission(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	g := &Group{parts: []*part{
+		{dir: dirs[0] + "/a", Hierarchy: Hierarchy{Dir: dirs[0], Version: 1, Controllers: []string{"memory"}}},
+		{dir: dirs[1] + "/a", Hierarchy: Hierarchy{Dir: dirs[1], Version: 1, Controllers: []string{"pids"}}},
+	}}
+	door := &kernel.Door{Trap: func(_ int, call kernel.Call) error {
+		if call.Object == dirs[0]+"/a" {
+			return unix.EACCES
+		}
+		return nil
+	}}
+	limits := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](4096)}}
+	if err := g.Create(door, limits); !errors.Is(err, unix.EACCES) {
+		t.Errorf("got %v, want %v", err, unix.EACCES)
+	}
+	changes, err := g.changes(nil, untouched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := g.spared(door, g.parts[0], changes, unix.EACCES), os.Geteuid() != 0 || inUserNamespace(); got != want {
+		t.Errorf("spared: got %v, want %v", got, want)
 	}
 }

@@ -41,7 +41,7 @@ func (g *Group) book() *part {
 	if p := g.v2(); p != nil {
 		return p
 	}
-	return &g.parts[0]
+	return g.parts[0]
 }
 
 // pidsIn reads cgroup.procs. A process of a PID namespace that cannot be seen from here is 0.

@@ -47,10 +47,12 @@ func Remove(door *kernel.Door, dir string) error {
 	return nil
 }
 
-// Remove ends every process in the group and removes it from every tree. A group that is not there is no
-// error.
+// Remove ends every process in the group and removes it from every tree: from cgroup2 first, which has
+// cgroup.kill. A group that is not there is no error.
 func (g *Group) Remove(door *kernel.Door) (err error) {
-	for _, p := range slices.Backward(g.parts) {
+	parts := slices.Clone(g.parts)
+	slices.SortStableFunc(parts, func(a, b *part) int { return b.Version - a.Version })
+	for _, p := range parts {
 		if e := p.remove(door); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
@@ -62,7 +64,7 @@ func (g *Group) Remove(door *kernel.Door) (err error) {
 }
 
 // remove tries what is enough as a rule, as the container has ended, and only then looks at what is in the way.
-func (p part) remove(door *kernel.Door) error {
+func (p *part) remove(door *kernel.Door) error {
 	err := door.Rmdir(p.dir)
 	if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
 		return err

@@ -26,6 +26,9 @@ type setting struct {
 	// blind is for files that say something else than what was written, or nothing.
 	blind bool
 
+	// skip, if not empty, is why nothing is written: it is said, and that is all.
+	skip string
+
 	// or is the setting in place of this one where there is no such file.
 	or *setting
 
@@ -153,6 +156,8 @@ func (g *Group) apply(door *kernel.Door, changes []change, refused map[string]er
 func (s setting) write(door *kernel.Door, dir string) (err error) {
 	path := dir + "/" + s.file
 	switch {
+	case s.skip != "":
+		door.Skip("linux.resources."+s.field+": "+s.value, s.skip)
 	case s.blind:
 		err = door.Write(path, s.value)
 	case s.same != nil:

@@ -143,7 +143,7 @@ func fakeGroup(dir string, version int) *Group {
 	} else {
 		all = append(all, "blkio", "net_cls", "net_prio")
 	}
-	return &Group{parts: []part{{dir: dir + "/group", Hierarchy: Hierarchy{Dir: dir, Version: version, Controllers: all}}}}
+	return &Group{parts: []*part{{dir: dir + "/group", Hierarchy: Hierarchy{Dir: dir, Version: version, Controllers: all}}}}
 }
 
 // fakeFiles fills the directory of a group.

@@ -38,7 +38,7 @@ const noLimit = math.MaxUint64
 
 // Stats measures the group.
 func (g *Group) Stats() (*Stats, error) {
-	s := &Stats{}
+	s := &Stats{Hugetlb: map[string]Hugetlb{}}
 	var errs []error
 	for _, row := range []struct {
 		controller string

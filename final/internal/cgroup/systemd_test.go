@@ -65,11 +65,11 @@ func TestLimitsForSystemd(t *testing.T) {
 			"DevicePolicy=strict DeviceAllow=[{/dev/block/8:1,r},{char-*,m},{block-*,m},{/dev/char/1:3,rwm},{/dev/char/1:8,rwm}," +
 			"{/dev/char/1:7,rwm},{/dev/char/5:0,rwm},{/dev/char/1:5,rwm},{/dev/char/1:9,rwm},{char-136,rwm},{/dev/char/5:2,rwm}]",
 	} {
-		p := part{Hierarchy: Hierarchy{Version: version, Controllers: []string{"memory", "cpu", "cpuset", "pids"}}}
+		p := &part{Hierarchy: Hierarchy{Version: version, Controllers: []string{"memory", "cpu", "cpuset", "pids"}}}
 		if version == 1 {
 			p.Controllers = append(p.Controllers, "devices")
 		}
-		g := &Group{parts: []part{p}}
+		g := &Group{parts: []*part{p}}
 		got := strings.TrimSpace(words("", g.limits(r)))
 		if diff := cmp.Diff(strings.Fields(want), strings.Fields(got)); diff != "" {
 			t.Errorf("v%d (-want +got):\n%s", version, diff)

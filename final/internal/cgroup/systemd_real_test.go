@@ -1,0 +1,151 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// TestSystemdItself runs a real systemd, as the first process of namespaces of its own, below a group of its
+// own, with nothing to start but what it is made of; and then the test below in its world.
+func TestSystemdItself(t *testing.T) {
+	const program = "/lib/systemd/systemd"
+	layout, _ := machine(t)
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("there is no systemd: %v", err)
+	}
+	g := newGroup(t)
+	if err := g.Create(&kernel.Door{}, &specs.LinuxResources{Devices: devs("allow a *:* rwm")}); err != nil {
+		t.Fatal(err)
+	}
+	script := "set -e\nmount -t proc proc /proc\n"
+	if layout.Mode() == Unified {
+		script += "mount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
+	} else {
+		script += "mount -t tmpfs tmpfs /sys/fs/cgroup\n"
+		for _, m := range g.Mounts() {
+			kind := map[int]string{1: "cgroup -o " + m.Options, 2: "cgroup2"}[m.Version]
+			script += fmt.Sprintf("mkdir -p /sys/fs/cgroup/%s\nmount -t %s cgroup /sys/fs/cgroup/%[1]s\n", m.Name, kind)
+		}
+	}
+	script += `mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var
+mkdir -p /run/systemd/system /run/etc /var/log /var/lib /var/tmp
+cp /etc/passwd /etc/group /run/etc
+mount --bind /run/etc /etc
+echo 0123456789abcdef0123456789abcdef >/etc/machine-id
+printf '[Unit]\nDefaultDependencies=no\n' >/run/systemd/system/nothing.target
+exec env -i container=other PATH=/usr/bin:/usr/sbin:/bin ` + program + ` --unit=nothing.target --log-target=null --show-status=no`
+	cmd := spawn(t, g, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--cgroup",
+		"--propagation=private", "sh", "-c", script)
+	pid := ""
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(interval) {
+		pid = readFile(g.book().dir + "/init.scope/cgroup.procs")
+		if _, err := os.Stat("/proc/" + pid + "/root/run/systemd/private"); pid != "" && err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("systemd, %v, has no socket after %v", cmd.Process.Pid, 2*patience)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := exec.Command("nsenter", "-t", pid, "--all", self, "-test.run=^TestInsideSystemd$", "-test.timeout=30s")
+	inner.Env = append(os.Environ(), insideSystemd+"=1")
+	if out, err := inner.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// insideSystemd is set where TestSystemdItself runs the test below.
+const insideSystemd = "CGROUP_TEST_SYSTEMD"
+
+// What a real systemd makes of it, seen from inside its world.
+func TestInsideSystemd(t *testing.T) {
+	if os.Getenv(insideSystemd) == "" {
+		return // it is not a test of its own
+	}
+	layout, own := machine(t)
+	g, err := New(layout, "test-inner.slice:test:cafe", "cafe", true, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := &kernel.Door{}
+	if err := g.Create(door, typical()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := spawn(t, g, "sleep", "60")
+	for _, p := range g.parts {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ParseMembership(string(text)).in(p.Hierarchy); got != "/test.slice/test-inner.slice/test-cafe.scope" {
+			t.Errorf("%s: the process is in %s", p.Dir, got)
+		}
+	}
+	if got := g.one(t, "memory", "memory.limit_in_bytes", "memory.max"); got != "67108864" {
+		t.Errorf("memory limit: got %s", got)
+	}
+	// systemd puts its own idea of every unit back now.
+	before := []string{g.one(t, "cpu", "cpu.cfs_quota_us", "cpu.max"), g.one(t, "pids", "pids.max", "pids.max")}
+	if p := g.part("devices"); p != nil {
+		before = append(before, sortedLines(p.dir+"/devices.list")...)
+	}
+	if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
+		t.Errorf("daemon-reload: %v: %s", err, out)
+	}
+	after := []string{g.one(t, "cpu", "cpu.cfs_quota_us", "cpu.max"), g.one(t, "pids", "pids.max", "pids.max")}
+	if p := g.part("devices"); p != nil {
+		after = append(after, sortedLines(p.dir+"/devices.list")...)
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("a daemon-reload changed (-before +after):\n%s", diff)
+	}
+	again := Load(g.Paths(), g.Unit())
+	if err := again.Update(door, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](30)}}); err != nil {
+		t.Error(err)
+	}
+	if got := g.one(t, "pids", "pids.max", "pids.max"); got != "30" {
+		t.Errorf("pids.max after the update: got %s, want 30", got)
+	}
+	if got, err := again.Pids(true); err != nil || !slices.Equal(got, []int{cmd.Process.Pid}) {
+		t.Errorf("pids: got %v, %v", got, err)
+	}
+	if err := again.Remove(door); err != nil {
+		t.Error(err)
+	}
+	if g.Exists() {
+		t.Error("the group is there after Remove")
+	}
+	// And once more under the same name: nothing of it is left.
+	h, err := New(layout, "test-inner.slice:test:cafe", "cafe", true, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Create(door, typical()); err != nil {
+		t.Fatal(err)
+	}
+	spawn(t, h, "sleep", "60")
+	if err := h.Remove(door); err != nil {
+		t.Error(err)
+	}
+}
+
+func sortedLines(path string) []string {
+	lines := strings.Split(readFile(path), "\n")
+	slices.Sort(lines)
+	return lines
+}
