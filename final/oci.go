@@ -80,7 +80,10 @@ func (s *session) runtime() *runtime.Runtime {
 	if s.explain {
 		door.Explain = os.Stderr
 	}
-	return &runtime.Runtime{Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.exec == "reexec"}
+	return &runtime.Runtime{
+		Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.exec == "reexec",
+		Warn: func(text string) { s.record("warning", text) },
+	}
 }
 
 // finish says what went wrong, where people and where engines look, and returns the exit code.

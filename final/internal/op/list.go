@@ -23,6 +23,9 @@ type List struct {
 	// a failure among the others leads. Report says what they have to tell.
 	Failure []Op
 
+	// Warnings are what was asked for and is not in the list, each with its reason.
+	Warnings []string
+
 	report *Data
 }
 

@@ -10,6 +10,8 @@
 package plan
 
 import (
+	"math/bits"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -25,6 +27,10 @@ type Options struct {
 	Rootfs rootfs.Options
 	Host   confine.Host
 	Filter *confine.Filter // the compiled seccomp profile; nil without one
+
+	// Ignored are the signals that the runtime's caller has it ignore, a bit each, the lowest for signal 1. They
+	// stay ignored across execve, and a container would wonder.
+	Ignored uint64
 
 	NewKeyring bool // the process gets a session keyring of its own
 
@@ -107,8 +113,23 @@ func (c *create) isolate() error {
 	hide := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(0))
 	hide.Why = "nobody in the container may look into this process, or trace it, before it becomes the command"
 	c.Add(closeRange, hide)
+	c.resetSignals()
 	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
 	return nil
+}
+
+// resetSignals gives the command the signals as the kernel has them at the beginning (signal(7)).
+func (c *create) resetSignals() {
+	unblock := op.Op{Name: "rt_sigprocmask", Nr: unix.SYS_RT_SIGPROCMASK, Args: []op.Arg{
+		op.Int(unix.SIG_SETMASK).As("SIG_SETMASK"), op.Ref(op.Words(0)).As("[]"), op.Null(), op.Int(8),
+	}, Why: "no signal is blocked"}
+	c.Add(unblock)
+	for ignored := c.o.Ignored; ignored != 0; ignored &= ignored - 1 {
+		signal := 1 + bits.TrailingZeros64(ignored)
+		c.Add(op.Op{Name: "rt_sigaction", Nr: unix.SYS_RT_SIGACTION, Args: []op.Arg{
+			op.Int(signal), op.Ref(op.Words(0, 0, 0, 0)).As("{SIG_DFL}"), op.Null(), op.Int(8),
+		}, Why: "the runtime's caller ignores it, which would pass to the command"})
+	}
 }
 
 // await adds the wait for the parent's word. If it is gone instead, so is the reason for a container.
@@ -166,7 +187,8 @@ func (c *create) setAttributes() error {
 
 // confine makes the process what the command is to be.
 func (c *create) confine() error {
-	_, err := confine.Identity(c.List, c.process, c.o.Host, c.o.Filter)
+	warnings, err := confine.Identity(c.List, c.process, c.o.Host, c.o.Filter)
+	c.Warnings = append(c.Warnings, warnings...)
 	return err
 }
 

@@ -226,6 +226,7 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 	if err != nil {
 		return nil, err
 	}
+	c.runtime.warn(list.Warnings)
 	command := &executor.Command{List: list, Name: "container " + c.ID, Cloneflags: plan.CloneFlags(s)}
 	if command.Cgroup, err = group.Dir(); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (r *Runtime) Delete(id string, force bool) error {
 		err = c.runHooks("poststop", hooksOf(s).Poststop, s, Stopped)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(os.Stderr, "final: warning:", err) // the specification: log it, and go on
+		r.warn([]string{err.Error()}) // the specification: log it, and go on
 	}
 	return os.RemoveAll(c.dir)
 }

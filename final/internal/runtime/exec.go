@@ -90,6 +90,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions) (b *side, err error)
 	if err != nil {
 		return nil, err
 	}
+	c.runtime.warn(list.Warnings)
 	group, err := c.execGroup(o.Cgroup)
 	if err != nil {
 		return nil, err

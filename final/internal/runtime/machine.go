@@ -79,7 +79,12 @@ func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Proce
 			return err
 		}
 	}
-	if o.Host, err = host(s, p); err != nil {
+	status, err := readOwn()
+	if err != nil {
+		return err
+	}
+	o.Ignored = status.ignored
+	if o.Host, err = host(s, p, status); err != nil {
 		return err
 	}
 	if !p.Terminal {
@@ -89,7 +94,7 @@ func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Proce
 }
 
 // host is what the kernel says of capabilities and security modules.
-func host(s *specs.Spec, p *specs.Process) (h confine.Host, err error) {
+func host(s *specs.Spec, p *specs.Process, status own) (h confine.Host, err error) {
 	last, err := kernel.ReadFile("/proc/sys/kernel/cap_last_cap")
 	if err != nil {
 		return h, err
@@ -99,9 +104,7 @@ func host(s *specs.Spec, p *specs.Process) (h confine.Host, err error) {
 	}
 	h.Held = ^uint64(0)
 	if !plan.Has(s, specs.UserNamespace) {
-		if h.Held, err = held(); err != nil {
-			return h, err
-		}
+		h.Held = status.permitted & status.bounding
 	}
 	if p.ApparmorProfile != "" || p.SelinuxLabel != "" {
 		list, _ := kernel.ReadFile("/sys/kernel/security/lsm") // not mounted: no module that we could tell anything
@@ -110,23 +113,25 @@ func host(s *specs.Spec, p *specs.Process) (h confine.Host, err error) {
 	return h, nil
 }
 
-// held are the capabilities that this process can pass on: permitted, and in the bounding set.
-func held() (uint64, error) {
+// own is what the kernel says of this process (proc_pid_status(5)).
+type own struct{ permitted, bounding, ignored uint64 }
+
+func readOwn() (status own, err error) {
 	text, err := kernel.ReadFile("/proc/thread-self/status")
 	if err != nil {
-		return 0, err
+		return status, err
 	}
-	set := ^uint64(0)
-	for _, name := range []string{"CapPrm:\t", "CapBnd:\t"} {
-		_, rest, _ := strings.Cut(text, name)
+	for _, field := range []struct {
+		name string
+		to   *uint64
+	}{{"CapPrm:\t", &status.permitted}, {"CapBnd:\t", &status.bounding}, {"SigIgn:\t", &status.ignored}} {
+		_, rest, _ := strings.Cut(text, field.name)
 		line, _, _ := strings.Cut(rest, "\n")
-		bits, err := strconv.ParseUint(line, 16, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read /proc/thread-self/status: %s%q: %w", name, line, err)
+		if *field.to, err = strconv.ParseUint(line, 16, 64); err != nil {
+			return status, fmt.Errorf("read /proc/thread-self/status: %s%q: %w", field.name, line, err)
 		}
-		set &= bits
 	}
-	return set, nil
+	return status, nil
 }
 
 // streams are those of our standard streams that belong to another user. /dev/null is left alone: it is

@@ -28,6 +28,17 @@ type Runtime struct {
 	Door    *kernel.Door // to the kernel
 	Systemd bool         // cgroups are made by systemd, over D-Bus
 	Reexec  bool         // the container side is package boot, not the stub
+
+	// Warn, if not nil, is told what was asked for and not done, with the reason.
+	Warn func(string)
+}
+
+func (r *Runtime) warn(warnings []string) {
+	for _, warning := range warnings {
+		if r.Warn != nil {
+			r.Warn(warning)
+		}
+	}
 }
 
 // The errors that callers tell apart, in the words that engines look for.
