@@ -49,9 +49,6 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | un
 // finds, or what the container side reports: "mounts[0]: destination /proc: openat2: not a directory".
 func (l launch) start(t *testing.T) (*container, error) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: mounts")
-	}
 	o, door := l.o, &kernel.Door{}
 	o.NetNamespace, o.Bundle = !l.hostNet, filepath.Dir(o.Root)
 	if err := Survey(l.spec, &o); err != nil {
@@ -212,6 +209,9 @@ func pipe(t *testing.T) (r, w *os.File) {
 // image makes the root file system of a test: what most images have.
 func image(t *testing.T) string {
 	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: mounts")
+	}
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // for users of a user namespace
 		t.Fatal(err)

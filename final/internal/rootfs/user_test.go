@@ -17,12 +17,12 @@ import (
 
 // TestIDMap gives a volume other owners: files of the host's 1000 belong to the container's 0.
 func TestIDMap(t *testing.T) {
+	l := launch{spec: docker(), o: Options{Root: image(t)}}
 	volume := t.TempDir()
 	write(t, volume+"/file", "x")
 	if err := os.Chown(volume+"/file", 1000, 1001); err != nil {
 		t.Fatal(err)
 	}
-	l := launch{spec: docker(), o: Options{Root: image(t)}}
 	m := mount("/data", "bind", volume, "rbind,ridmap")
 	m.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 1000, HostID: 0, Size: 1}}
 	m.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 1001, HostID: 7, Size: 1}}
