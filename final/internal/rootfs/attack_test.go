@@ -130,6 +130,7 @@ func TestMagicLink(t *testing.T) {
 // TestSwap: while containers start, somebody exchanges a directory of a shared volume with a link to the
 // host's (CVE-2021-30465, CVE-2019-18837 of crun). Each start may fail; nothing may be made on the host.
 func TestSwap(t *testing.T) {
+	needRoot(t)
 	victim, volume := t.TempDir(), t.TempDir()
 	link(t, victim, volume+"/link")
 	if err := os.Mkdir(volume+"/dir", 0o755); err != nil {

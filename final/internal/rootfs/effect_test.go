@@ -206,12 +206,17 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// image makes the root file system of a test: what most images have.
-func image(t *testing.T) string {
+func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: mounts")
 	}
+}
+
+// image makes the root file system of a test: what most images have.
+func image(t *testing.T) string {
+	t.Helper()
+	needRoot(t)
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // for users of a user namespace
 		t.Fatal(err)

@@ -107,9 +107,7 @@ func TestPropagation(t *testing.T) {
 // onHost runs a test on a thread of its own, which may mount what it wants for its host.
 func onHost(t *testing.T, test func(*testing.T, launch) error) {
 	variants(t, func(t *testing.T, l launch) {
-		if os.Getuid() != 0 {
-			t.Skip("needs root: mounts")
-		}
+		needRoot(t)
 		if err := kernel.OnThread(func() error { return test(t, l) }); err != nil {
 			t.Fatal(err)
 		}
