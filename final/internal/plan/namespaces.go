@@ -84,32 +84,33 @@ func (set namespaces) news() (flags uintptr) {
 	return flags
 }
 
-// twice tells whether one clone is not enough. A process that joins a user namespace is in it only then, and
-// a PID namespace that is to belong to it can be made only after that, for a child. And whoever makes a time
-// namespace stays in the old one; so that clocks never jump, its children begin in the new.
-func (set namespaces) twice() bool {
-	return set.joined(specs.UserNamespace) && set.new(specs.PIDNamespace) || set.new(specs.TimeNamespace)
-}
-
-// late are the namespaces that are made after the clone. A cgroup namespace has the cgroup as its root that its
+// late are the namespaces that are not made by a clone. A cgroup namespace has the cgroup as its root that its
 // maker is in, and the clone into a cgroup makes it too early; of the other see twice.
 const late = unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME
+
+// twice tells whether one clone is not enough, and the process that was started has to make another one in its
+// place. It has to execute a program first, this one, and whoever is nobody in a user namespace loses all
+// capabilities by that, until its ids are mapped. One that joins a user namespace is in it only then, and what
+// is to belong to it must be made after that. And whoever makes a time namespace stays in the old one; so that
+// clocks never jump, its children begin in the new.
+func (set namespaces) twice() bool {
+	_, user := set[specs.UserNamespace]
+	return user || set.new(specs.TimeNamespace)
+}
 
 // CloneFlags are those of the namespaces that the container side begins in.
 func CloneFlags(s *specs.Spec) uintptr {
 	set := namespacesOf(s)
-	if set.joined(specs.UserNamespace) {
-		return 0 // they are made when it has joined, so that they belong to it
-	}
-	flags := set.news() &^ late
 	if set.twice() {
-		flags &^= unix.CLONE_NEWPID
+		return 0
 	}
-	return flags
+	return set.news() &^ late
 }
 
-// Twice tells whether the container side is replaced by a child of its own, whose messages on the sync socket
-// come from another process.
+// NewUser tells whether the container has a new user namespace, whose ids are to be mapped.
+func NewUser(s *specs.Spec) bool { return namespacesOf(s).new(specs.UserNamespace) }
+
+// Twice tells whether the container side is replaced by a child of its own, which says Born.
 func Twice(s *specs.Spec) bool { return namespacesOf(s).twice() }
 
 // enterNamespaces joins the namespaces that are left, the clone having made most, and the parent's thread
@@ -132,21 +133,24 @@ func (c *create) enterNamespaces() error {
 			c.Add(setns)
 		}
 	}
-	if set.joined(specs.UserNamespace) {
-		c.unshare(set.news()&^(unix.CLONE_NEWPID|late), "made now, they belong to the user namespace")
-	}
-	if set.new(specs.CgroupNamespace) {
-		c.unshare(unix.CLONE_NEWCGROUP, "now, because its root is the cgroup that this process is in")
-	}
 	if set.new(specs.TimeNamespace) {
 		c.unshare(unix.CLONE_NEWTIME, "for the children; the clocks of a process never jump")
 		c.setClocks()
 	}
 	if set.twice() {
-		c.cloneAgain(set)
+		c.cloneAgain(set.news() &^ late)
 	}
+	return nil
+}
+
+// takeOver is the first act as the root of the namespaces.
+func (c *create) takeOver() error {
+	set := namespacesOf(c.spec)
 	if _, ok := set[specs.UserNamespace]; ok {
 		c.becomeRoot()
+	}
+	if set.new(specs.CgroupNamespace) {
+		c.unshare(unix.CLONE_NEWCGROUP, "now, because its root is the cgroup that this process is in")
 	}
 	return nil
 }
@@ -187,16 +191,13 @@ func (c *create) setClocks() {
 }
 
 // cloneAgain makes a child that goes on in this process's place, as another child of the parent's.
-func (c *create) cloneAgain(set namespaces) {
-	flags := uintptr(unix.CLONE_PARENT)
-	if set.new(specs.PIDNamespace) {
-		flags |= unix.CLONE_NEWPID
-	}
+func (c *create) cloneAgain(flags uintptr) {
+	names := append([]op.Flag{{Value: uint64(unix.SIGCHLD), Name: "SIGCHLD"}}, op.CloneFlags...)
 	clone := op.Op{Name: "clone", Nr: unix.SYS_CLONE, Positive: "replaced", Args: []op.Arg{
-		op.Flags(flags|uintptr(unix.SIGCHLD), append([]op.Flag{{Value: uint64(unix.SIGCHLD), Name: "SIGCHLD"}}, op.CloneFlags...)),
-		op.Null(), op.Null(), op.Int(0), op.Int(0),
-	}, Why: "the child is in the namespaces made for children, and goes on here; the parent is done"}
+		op.Flags(flags|unix.CLONE_PARENT|uintptr(unix.SIGCHLD), names), op.Null(), op.Null(), op.Null(), op.Null(),
+	}, Shell: UnshareCommand(flags), Why: "a child in the namespaces goes on, from here; this process is done"}
 	c.Add(clone)
+	c.tell(Born, "the parent needs to know the child")
 }
 
 // becomeRoot takes the ids that a user namespace has for its root.

@@ -60,6 +60,7 @@ type Descriptors struct {
 // stands for a failure. The parent answers [Go].
 const (
 	Go    = "g" // go on
+	Born  = "b" // this is the process: the one that was started has put it in its place
 	Hooks = "h" // everything is there but the pivot: time for the hooks of create
 	Ready = "r" // nothing is left to do but to start
 )
@@ -83,6 +84,8 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 	for _, add := range []func() error{
 		c.isolate,
 		c.enterNamespaces,
+		c.awaitParent,
+		c.takeOver,
 		c.setAttributes,
 		c.setNames,
 		c.raiseLoopback,
@@ -105,8 +108,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 	return c.List, nil
 }
 
-// isolate closes what was inherited by mistake, hides the process from others, and waits for the parent's
-// half of the work: the maps of a user namespace, cgroups of v1, limits.
+// isolate closes what was inherited by mistake, and hides the process from others.
 func (c *create) isolate() error {
 	closeRange := op.CloseRange(c.o.First, 0)
 	closeRange.Why = "a directory of the host that somebody left open would be a way out"
@@ -114,6 +116,11 @@ func (c *create) isolate() error {
 	hide.Why = "nobody in the container may look into this process, or trace it, before it becomes the command"
 	c.Add(closeRange, hide)
 	c.resetSignals()
+	return nil
+}
+
+// awaitParent waits for the parent's half of the work.
+func (c *create) awaitParent() error {
 	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
 	return nil
 }

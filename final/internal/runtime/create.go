@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/executor"
@@ -245,11 +244,15 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 // finish takes the container side from its first moment to where it waits for start.
 func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o CreateOptions) error {
 	r := c.runtime
+	if plan.Twice(s) {
+		if err := b.replace(); err != nil {
+			return err
+		}
+	}
 	if err := group.Add(r.Door, b.Pid, b.born); err != nil {
 		return err
 	}
-	newUser := plan.CloneFlags(s)&unix.CLONE_NEWUSER != 0
-	if err := r.prepare(b.Pid, s, s.Process, newUser); err != nil {
+	if err := r.prepare(b.Pid, s, s.Process, plan.NewUser(s)); err != nil {
 		return err
 	}
 	if err := c.moveDevices(b.Pid, s); err != nil {
@@ -263,14 +266,9 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 		return b.report(errEnded)
 	}
 	for {
-		message, pid, err := receive(b.sync, b.list)
+		message, _, err := receive(b.sync, b.list)
 		if err != nil {
 			return b.report(err)
-		}
-		if pid != 0 && pid != b.Pid { // the process that we cloned has put another in its place
-			if err := b.follow(pid); err != nil {
-				return err
-			}
 		}
 		switch message {
 		case plan.Hooks:

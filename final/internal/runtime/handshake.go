@@ -11,6 +11,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/op"
+	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
 // A side is a container side that has been started, and our end of the sync socket.
@@ -108,8 +109,15 @@ func (s *side) why(status unix.WaitStatus) error {
 	return fmt.Errorf("the container side ended with code %d before the command", status.ExitStatus())
 }
 
-// follow makes another process the container side: a child that it has put in its place, as our child.
-func (s *side) follow(pid int) error {
+// replace makes a child of the container side, which it has put in its place as our child, the container side.
+func (s *side) replace() error {
+	message, pid, err := receive(s.sync, s.list)
+	if err != nil {
+		return s.report(err)
+	}
+	if message != plan.Born || pid == 0 {
+		return fmt.Errorf("the container side says %q, as process %d: want %q", message, pid, plan.Born)
+	}
 	s.wait() // the first one ends by itself
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
