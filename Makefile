@@ -36,8 +36,9 @@ test-vm: setup ## the graders on cgroup v2, in a virtual machine, on both archit
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./...
 
-bench: ## how long a container takes from start to end, step by step
+bench: ## how long a container takes: step by step, and by final beside crun and runc
 	$(go) test -run '^$$' -bench Step .
+	$(go) test -run '^$$' -bench LifeCycle -benchtime 200x ./final
 
 forward: ## replay a step's uncommitted change in all later steps: make forward FROM=step02-rootfs
 	.ci/forward $(FROM)

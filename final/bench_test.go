@@ -26,7 +26,7 @@ import (
 
 // BenchmarkLifeCycle is how long an OCI runtime takes to create, start and delete a container whose command
 // ends at once. All runtimes that are installed take turns on one bundle, so that whatever else the machine does
-// hits them alike: the ratios count, not the times.
+// hits them alike: the ratios count, not the times. Of final it is the build for engines.
 //
 //	go test ./final -run '^$' -bench LifeCycle -benchtime 200x
 func BenchmarkLifeCycle(b *testing.B) {
@@ -40,15 +40,20 @@ func BenchmarkLifeCycle(b *testing.B) {
 		b.Fatal(err)
 	}
 	_ = unix.Unmount("/sys/fs/cgroup/unified", 0) // crun takes v1 or v2, and nothing between
-	if out, err := exec.Command("go", "build", "-o", dir+"/final", ".").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+	for name, tags := range map[string]string{"final": "engine", "whole": ""} {
+		build := exec.Command("go", "build", "-tags", tags, "-o", dir+"/"+name, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
 	}
 	if err := writeBundle(dir); err != nil {
 		b.Fatal(err)
 	}
 	contenders := []*contender{
 		{name: "final", command: []string{dir + "/final", "--root", dir + "/stub"}},
-		{name: "final, re-exec", command: []string{dir + "/final", "--root", dir + "/reexec", "--executor", "reexec"}},
+		{name: "its re-exec", command: []string{dir + "/final", "--root", dir + "/reexec", "--executor", "reexec"}},
+		{name: "whole program", command: []string{dir + "/whole", "--root", dir + "/whole-state"}},
 	}
 	for _, name := range []string{"crun", "runc"} {
 		if path, err := exec.LookPath(name); err == nil {

@@ -4,23 +4,23 @@
 //
 // main only wires the verbs together. Each verb is one file of this folder, named after it, and each does its
 // work with the packages under internal, where imports point strictly downward (layout_test.go holds the
-// order). The verbs of the OCI runtime, which engines call many times a second, are in a table (oci.go); the
-// others are cobra's.
+// order). The verbs of the OCI runtime, which engines call many times a second, are in a table (oci.go); those
+// for people are cobra's (people.go).
+//
+// Every package that is linked in is initialised at every start, and an engine starts this program three times
+// for one container. So there is a smaller build for engines, of the OCI verbs alone:
+//
+//	go build -tags engine ./final
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
-
-	"github.com/spf13/cobra"
-
-	"github.com/simple-container/simple-container/final/internal/lab"
 )
 
 func main() {
-	// In a root file system made by `final rootfs` this program is sh, ls and the rest.
-	if code, ok := lab.Main(os.Args); ok {
+	if code, ok := userland(os.Args); ok {
 		os.Exit(code)
 	}
 	os.Exit(execute(os.Args[1:]))
@@ -38,37 +38,7 @@ func execute(args []string) int {
 			return s.finish(verb.call(s, rest[1:]))
 		}
 	}
-	return s.finish(people().run(rest))
-}
-
-// A tree is cobra's: the verbs for people.
-type tree struct{ *cobra.Command }
-
-func people() tree {
-	root := &cobra.Command{
-		Use:           "final",
-		Short:         "A container runtime in Go, straight on the kernel",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
-	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand())
-	for _, v := range verbs {
-		root.AddCommand(v.help())
-	}
-	return tree{root}
-}
-
-func (t tree) run(args []string) error {
-	t.SetArgs(args)
-	return t.Execute()
-}
-
-// noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)
-func noArguments(command *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s: %q: it takes no arguments", command.Name(), args[0])
-	}
-	return nil
+	return s.finish(people(rest))
 }
 
 // exitError ends the program with this code and no message: the verb has already said what there is to say.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
@@ -168,16 +167,6 @@ func (v verb) call(s *session, args []string) error {
 
 func (v verb) usage(out io.Writer, flags *pflag.FlagSet) {
 	fmt.Fprintf(out, "usage: final [flags] %s\n\n%s\n\n%s", v.use, v.short, flags.FlagUsages())
-}
-
-// help is the verb in cobra's list.
-func (v verb) help() *cobra.Command {
-	return &cobra.Command{Use: v.use, Short: v.short, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
-		flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
-		v.flags(flags)
-		v.usage(os.Stdout, flags)
-		return nil
-	}}
 }
 
 // printJSON prints a value as engines read it.

@@ -129,6 +129,7 @@ func (c *create) enterNamespaces() error {
 		if join.fd != 0 {
 			setns := op.Setns(op.Int(join.fd), join.kind)
 			setns.Why = "the " + join.what + " namespace of the spec, which only a process with one thread may join"
+			setns.Means = "linux.namespaces: join " + join.what + " (with --executor reexec it cannot be done)"
 			setns.Shell = "nsenter --" + join.what + "=" + set[specs.LinuxNamespaceType(join.what)].Path
 			c.Add(setns)
 		}

@@ -1,0 +1,51 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/lab"
+)
+
+// userland is the other face of this program: in a root file system made by `final rootfs` it is sh, ls and
+// the rest.
+func userland(args []string) (code int, ok bool) { return lab.Main(args) }
+
+// people carries out the verbs for people.
+func people(args []string) error {
+	root := &cobra.Command{
+		Use:           "final",
+		Short:         "A container runtime in Go, straight on the kernel",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand())
+	for _, v := range verbs {
+		root.AddCommand(v.help())
+	}
+	root.SetArgs(args)
+	return root.Execute()
+}
+
+// noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)
+func noArguments(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s: %q: it takes no arguments", command.Name(), args[0])
+	}
+	return nil
+}
+
+// help is an OCI verb in cobra's list.
+func (v verb) help() *cobra.Command {
+	return &cobra.Command{Use: v.use, Short: v.short, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
+		flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
+		v.flags(flags)
+		v.usage(os.Stdout, flags)
+		return nil
+	}}
+}
