@@ -142,14 +142,14 @@ func (g *Group) Dir() (*os.File, error) {
 	return os.NewFile(uintptr(fd), p.dir), nil
 }
 
-// Add moves a process into the group, in all trees; but not in cgroup2 if it was born there, by Dir. With
-// systemd the first process makes the group.
-func (g *Group) Add(door *kernel.Door, pid int, born bool) error {
+// Add moves a process into the group, in all trees but those where it is already: in cgroup2 if it was born
+// there, by Dir, in v1 if it went by itself, by Enter. With systemd the first process makes the group.
+func (g *Group) Add(door *kernel.Door, pid int, born, entered bool) error {
 	if g.unit != nil && !g.unit.started {
 		return g.startUnit(door, pid)
 	}
 	for _, p := range g.parts {
-		if born && p.Version == 2 {
+		if born && p.Version == 2 || entered && p.Version == 1 {
 			continue
 		}
 		if err := p.add(door, pid); err != nil {

@@ -89,7 +89,7 @@ func spawn(t *testing.T, g *Group, args ...string) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it may have been waited for
 	})
-	if err := g.Add(&kernel.Door{}, cmd.Process.Pid, dir != nil); err != nil {
+	if err := g.Add(&kernel.Door{}, cmd.Process.Pid, dir != nil, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := in.Write([]byte("go\n")); err != nil {

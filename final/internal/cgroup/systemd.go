@@ -55,7 +55,7 @@ func (g *Group) startUnit(door *kernel.Door, pid int) (err error) {
 	if err := g.make(door, g.unit.resources, changes); err != nil {
 		return err
 	}
-	return g.Add(door, pid, false)
+	return g.Add(door, pid, false, false)
 }
 
 // follow corrects the directories by where systemd has put the process: a systemd that serves one user, or

@@ -18,6 +18,7 @@ func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 	for _, add := range []func() error{
 		c.setInitialAffinity,
 		c.isolate,
+		c.enterCgroups,
 		c.awaitParent,
 		c.openLabels,
 		c.joinTarget,

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/confine"
 	"github.com/simple-container/simple-container/final/internal/op"
 	"github.com/simple-container/simple-container/final/internal/rootfs"
@@ -31,6 +32,8 @@ type Options struct {
 	// Ignored are the signals that the runtime's caller has it ignore, a bit each, the lowest for signal 1. They
 	// stay ignored across execve, and a container would wonder.
 	Ignored uint64
+
+	Cgroups []string // directories of cgroups of v1 that the process enters by itself
 
 	NewKeyring bool // the process gets a session keyring of its own
 
@@ -83,6 +86,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 	c.Fail(op.Int(o.Sync), 1)
 	for _, add := range []func() error{
 		c.isolate,
+		c.enterCgroups,
 		c.enterNamespaces,
 		c.awaitParent,
 		c.takeOver,
@@ -122,6 +126,11 @@ func (c *create) isolate() error {
 // awaitParent waits for the parent's half of the work.
 func (c *create) awaitParent() error {
 	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
+	return nil
+}
+
+func (c *create) enterCgroups() error {
+	cgroup.Enter(c.List, c.o.Cgroups)
 	return nil
 }
 

@@ -220,7 +220,7 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 	if err := h.addSources(c.runtime.Door, s, &options); err != nil {
 		return nil, err
 	}
-	options.First = len(h.files)
+	options.First, options.Cgroups = len(h.files), group.Apart()
 	list, err := plan.Create(s, options)
 	if err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 			return err
 		}
 	}
-	if err := group.Add(r.Door, b.Pid, b.born); err != nil {
+	if err := group.Add(r.Door, b.Pid, b.born, true); err != nil {
 		return err
 	}
 	if err := r.prepare(b.Pid, s, s.Process, plan.NewUser(s)); err != nil {

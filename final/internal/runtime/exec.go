@@ -86,15 +86,16 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions) (b *side, err error)
 	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
 		return nil, err
 	}
+	group, err := c.execGroup(o.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	options.Cgroups = group.Apart()
 	list, err := plan.Exec(s, o.Process, options)
 	if err != nil {
 		return nil, err
 	}
 	c.runtime.warn(list.Warnings)
-	group, err := c.execGroup(o.Cgroup)
-	if err != nil {
-		return nil, err
-	}
 	command := &executor.Command{List: list, Name: "exec " + c.ID}
 	if command.Cgroup, err = group.Dir(); err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions) (b *side, err error)
 		return nil, err
 	}
 	b = &side{Process: process, list: list, sync: ours, born: command.Cgroup != nil}
-	if err := group.Add(c.runtime.Door, b.Pid, b.born); err != nil {
+	if err := group.Add(c.runtime.Door, b.Pid, b.born, true); err != nil {
 		b.end()
 		return nil, err
 	}

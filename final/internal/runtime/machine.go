@@ -173,6 +173,7 @@ func (r *Runtime) Plan(id string, asked CreateOptions) (*op.List, error) {
 	if s.Process.Terminal {
 		o.Console, o.First = 5, 6
 	}
+	o.Cgroups = group.Apart()
 	if err := r.describe(&o, c, s, group, asked); err != nil {
 		return nil, err
 	}
