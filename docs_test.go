@@ -34,6 +34,7 @@ func TestStep02Readme(t *testing.T) { testReadme(t, "step02-rootfs/README.md", m
 func TestStep03Readme(t *testing.T) { testReadme(t, "step03-cgroups/README.md", makeImage) }
 func TestStep04Readme(t *testing.T) { testReadme(t, "step04-network/README.md", makeImage) }
 func TestStep05Readme(t *testing.T) { testReadme(t, "step05-metrics/README.md", makeImage) }
+func TestFinalReadme(t *testing.T)  { testReadme(t, "final/README.md", ":") }
 
 // makeImage makes the image anew, whether or not the checkout has one. (--force would rename the old one, and
 // overlayfs renames no directory of a lower layer.)
