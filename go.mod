@@ -21,7 +21,7 @@ require (
 	mvdan.cc/sh/v3 v3.14.1
 )
 
-require github.com/godbus/dbus/v5 v5.2.4 // indirect
+require github.com/godbus/dbus/v5 v5.2.4
 
 require (
 	github.com/docker/cli v29.7.2+incompatible // indirect

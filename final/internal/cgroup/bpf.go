@@ -83,16 +83,22 @@ func deviceProgram(rules []rule, open bool) []insn {
 
 // program is one rule. If it is not about this device or access, control leaves at the end.
 func (r rule) program() (program []insn) {
-	var body []insn
+	body := slices.Concat( // deny: no if any of it is asked
+		[]insn{copyTo(regAnswer, regAsked), and(regAnswer, int32(r.access)), jump(unix.BPF_JEQ, regAnswer, 0, 2)},
+		answerWith(0))
 	if r.allow { // what is allowed is asked no more; yes if that was all
-		body = append([]insn{and(regAsked, int32(^r.access&toAll)), jump(unix.BPF_JNE, regAsked, 0, 2)}, answerWith(1)...)
-	} else { // no if there is any of it
-		body = append([]insn{copyTo(regAnswer, regAsked), and(regAnswer, int32(r.access)), jump(unix.BPF_JEQ, regAnswer, 0, 2)}, answerWith(0)...)
+		body = slices.Concat(
+			[]insn{and(regAsked, int32(^r.access&toAll)), jump(unix.BPF_JNE, regAsked, 0, 2)},
+			answerWith(1))
+	}
+	number := int64(unix.BPF_DEVCG_DEV_CHAR)
+	if r.kind == 'b' {
+		number = unix.BPF_DEVCG_DEV_BLOCK
 	}
 	tests := []struct {
 		register byte
 		value    int64
-	}{{regKind, map[byte]int64{'b': unix.BPF_DEVCG_DEV_BLOCK, 'c': unix.BPF_DEVCG_DEV_CHAR}[r.kind]}, {regMajor, r.major}, {regMinor, r.minor}}
+	}{{regKind, number}, {regMajor, r.major}, {regMinor, r.minor}}
 	for _, test := range slices.Backward(tests) {
 		if test.value != wild {
 			body = append([]insn{jump(unix.BPF_JNE, test.register, int32(test.value), len(body))}, body...)
@@ -132,8 +138,7 @@ func attachDevices(door *kernel.Door, dir string, fresh bool, rules []rule, open
 	}
 	program := deviceProgram(rules, open)
 	call := kernel.Call{
-		Op: "bpf", Object: dir,
-		Value: fmt.Sprintf("BPF_PROG_LOAD, BPF_PROG_ATTACH: %d instructions: %s", len(program), strings.Join(words, "; ")),
+		Op: "bpf", Object: dir, Value: "BPF_PROG_LOAD, BPF_PROG_ATTACH: " + strings.Join(words, "; "),
 		Shell: "bpftool cgroup attach " + dir + " device pinned DEVICES multi",
 	}
 	return door.Do(call, func() error {
@@ -218,7 +223,8 @@ func attach(command, group, program int, flags uint32) error {
 func attached(group int) (programs []int, err error) {
 	ids := make([]uint32, 64) // as many as the kernel lets attach
 	attr := attrQuery{
-		target: uint32(group), kind: unix.BPF_CGROUP_DEVICE, count: uint32(len(ids)), ids: uint64(uintptr(unsafe.Pointer(&ids[0]))),
+		target: uint32(group), kind: unix.BPF_CGROUP_DEVICE,
+		count: uint32(len(ids)), ids: uint64(uintptr(unsafe.Pointer(&ids[0]))),
 	}
 	if _, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
 		return nil, err

@@ -162,8 +162,11 @@ func (s *systemd) wait(job dbus.ObjectPath, what string) error {
 			var id uint32
 			var removed dbus.ObjectPath
 			var unit, result string
-			if signal.Name != jobRemoved || dbus.Store(signal.Body, &id, &removed, &unit, &result) != nil || removed != job {
+			if signal.Name != jobRemoved || dbus.Store(signal.Body, &id, &removed, &unit, &result) != nil {
 				continue
+			}
+			if removed != job {
+				continue // somebody else's
 			}
 			if result != "done" {
 				return fmt.Errorf("systemd %s: the job's result is %q", what, result)

@@ -30,7 +30,8 @@ func cpuV2(r *specs.LinuxResources, now now) (settings []setting, err error) {
 	}
 	weight := []setting(nil)
 	if shares := value(c.Shares); shares != 0 {
-		weight = []setting{{field: "cpu.shares", file: "cpu.weight", value: strconv.FormatUint(weightOfShares(shares), 10)}}
+		n := strconv.FormatUint(weightOfShares(shares), 10)
+		weight = []setting{{field: "cpu.shares", file: "cpu.weight", value: n}}
 	}
 	settings = append(settings, idle(c, weight)...)
 	quota, period := value(c.Quota), value(c.Period)
@@ -138,7 +139,8 @@ func cpuV1(r *specs.LinuxResources, now now) (settings []setting, err error) {
 // period that grows goes first, one that shrinks goes last.
 func quotaV1(c *specs.LinuxCPU, now now) (settings []setting) {
 	if quota := value(c.Quota); quota != 0 {
-		settings = append(settings, setting{field: "cpu.quota", file: "cpu.cfs_quota_us", value: strconv.FormatInt(quota, 10)})
+		text := strconv.FormatInt(quota, 10)
+		settings = append(settings, setting{field: "cpu.quota", file: "cpu.cfs_quota_us", value: text})
 	}
 	period := value(c.Period)
 	if period == 0 {

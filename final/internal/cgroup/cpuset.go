@@ -121,7 +121,8 @@ func (c *CPUSet) readV1(f *files) {
 	} {
 		*to = f.number("cpuset." + name)
 	}
-	c.SchedRelaxDomainLevel, _ = strconv.ParseInt(f.text("cpuset.sched_relax_domain_level"), 10, 64) // -1 is the default
+	level := f.text("cpuset.sched_relax_domain_level") // -1 is the default
+	c.SchedRelaxDomainLevel, _ = strconv.ParseInt(level, 10, 64)
 }
 
 func (f *files) list(name string) []uint16 {

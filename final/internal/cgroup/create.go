@@ -84,7 +84,7 @@ func (g *Group) spared(door *kernel.Door, p *part, changes []change, err error) 
 
 // mkdir makes the group's directory in one tree, and those above it. It returns what it made. Taken says that
 // it may have processes: that systemd made it, with the container's first.
-func (p *part) mkdir(door *kernel.Door, dir string, resources *specs.LinuxResources, taken bool) (made []string, err error) {
+func (p *part) mkdir(door *kernel.Door, dir string, r *specs.LinuxResources, taken bool) (made []string, err error) {
 	err = door.Mkdir(dir)
 	if errors.Is(err, fs.ErrNotExist) && dir != p.Dir && len(dir) > len(p.Dir) {
 		if made, err = p.mkdir(door, filepath.Dir(dir), nil, false); err != nil {
@@ -102,7 +102,7 @@ func (p *part) mkdir(door *kernel.Door, dir string, resources *specs.LinuxResour
 		made = append(made, dir)
 	}
 	if err == nil && p.Version == 1 && slices.Contains(p.Controllers, "cpuset") {
-		err = inheritCpuset(door, p.Dir, dir, resources)
+		err = inheritCpuset(door, p.Dir, dir, r)
 	}
 	return made, err
 }
@@ -183,7 +183,7 @@ func occupied(dir string) error {
 	if readFile(dir+"/cgroup.procs") == "" || unix.Access(dir+"/cgroup.type", unix.F_OK) != nil {
 		return nil
 	}
-	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand no controllers down", dir, unix.EBUSY)
+	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand nothing down", dir, unix.EBUSY)
 }
 
 // above yields the directories above the group's, from the root of the tree down.

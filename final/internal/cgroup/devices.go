@@ -152,9 +152,9 @@ func parseAccess(text string) (a access, err error) {
 	return a, nil
 }
 
-// allow puts the group under the device rules, and those for the default devices: by the devices controller of v1 where it is mounted, by a BPF
-// program on cgroup2. Whoever has a user namespace only can do neither, but cannot make a device node either
-// (capabilities(7), CAP_MKNOD). Of a fresh group it is known that it has none yet.
+// allow puts the group under the device rules, and those for the default devices: by the devices controller of
+// v1 where it is mounted, by a BPF program on cgroup2. Whoever has a user namespace only can do neither, but
+// cannot make a device node either (capabilities(7), CAP_MKNOD). Of a fresh group it is known that it has none yet.
 func (g *Group) allow(door *kernel.Door, devices []specs.LinuxDeviceCgroup, fresh bool) error {
 	rules, open, err := parseRules(append(slices.Clone(devices), defaultDevices()...))
 	if err != nil {
@@ -214,7 +214,9 @@ func (p *part) allowV1(door *kernel.Door, fresh bool, rules []rule, open bool) e
 
 // without returns the words of a list that are not in another.
 func without(list, other []string) []string {
-	return slices.DeleteFunc(slices.Clone(list), func(word string) bool { return word == "" || slices.Contains(other, word) })
+	return slices.DeleteFunc(slices.Clone(list), func(word string) bool {
+		return word == "" || slices.Contains(other, word)
+	})
 }
 
 // exceptionsOf does to a list of rules what the kernel does with them, so that what it would make of them is

@@ -162,7 +162,7 @@ func (g *Group) Add(door *kernel.Door, pid int, born, entered bool) error {
 func (p *part) add(door *kernel.Door, pid int) error {
 	err := door.Write(p.dir+"/cgroup.procs", strconv.Itoa(pid))
 	if err != nil && errors.Is(err, unix.EBUSY) && p.Version == 2 {
-		return fmt.Errorf("%w: the group hands controllers down to groups below it, and may have no processes of its own", err)
+		return fmt.Errorf("%w: the group hands controllers down, and may have no processes of its own", err)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -287,5 +288,90 @@ func TestKillReachesGroupsBelow(t *testing.T) {
 	}
 	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "terminated") {
 		t.Errorf("it ended with %v, want terminated", err)
+	}
+}
+
+// Every limit that the kernel has is taken, and changed, and read back by the door; one that it does not have
+// is refused by name.
+func TestEveryLimit(t *testing.T) {
+	disk := specs.LinuxBlockIODevice{}
+	disks, _ := filepath.Glob("/sys/block/*/dev") // a bad pattern is the only error
+	for _, name := range disks {
+		if _, err := fmt.Sscanf(readFile(name), "%d:%d", &disk.Major, &disk.Minor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rate := func(n uint64) []specs.LinuxThrottleDevice {
+		if disk.Major == 0 {
+			return nil
+		}
+		return []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: n}}
+	}
+	for _, test := range []struct {
+		controller    string
+		file1, file2  string // which show that the kernel has it
+		first, second specs.LinuxResources
+		field         string
+	}{
+		{"memory", "memory.memsw.limit_in_bytes", "memory.swap.max",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](10_000_000), Swap: ptr[int64](20_000_000)}},
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](30_000_000), Swap: ptr[int64](-1), CheckBeforeUpdate: ptr(true)}}, ""},
+		{"memory", "memory.oom_control", "",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{DisableOOMKiller: ptr(true), Swappiness: ptr[uint64](5), KernelTCP: ptr[int64](1 << 20)}},
+			specs.LinuxResources{Memory: &specs.LinuxMemory{DisableOOMKiller: ptr(false), Swappiness: ptr[uint64](60), Kernel: ptr[int64](1 << 20)}},
+			"memory."},
+		{"cpu", "cpu.cfs_burst_us", "cpu.max.burst",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr[int64](50000), Period: ptr[uint64](100000), Burst: ptr[uint64](40000)}},
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr[int64](5000), Period: ptr[uint64](10000), Burst: ptr[uint64](2000)}}, "cpu.burst"},
+		{"cpu", "cpu.idle", "cpu.idle",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr[uint64](100), Idle: ptr[int64](1)}},
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr[uint64](1000), Idle: ptr[int64](0)}}, "cpu.idle"},
+		{"cpuset", "cpuset.cpus", "cpuset.cpus",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}, specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0", Mems: "0"}}, ""},
+		{"pids", "pids.max", "pids.max",
+			specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](-1)}}, specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](5)}}, ""},
+		{"blkio", "blkio.throttle.read_bps_device", "",
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleReadBpsDevice: rate(1 << 20), ThrottleWriteIOPSDevice: rate(100)}},
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleReadBpsDevice: rate(0), ThrottleWriteIOPSDevice: rate(200)}}, ""},
+		{"io", "", "io.max",
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleReadBpsDevice: rate(1 << 20), ThrottleWriteIOPSDevice: rate(100)}},
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleReadBpsDevice: rate(0), ThrottleWriteIOPSDevice: rate(200)}}, ""},
+		{"blkio", "blkio.bfq.weight", "",
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr[uint16](10)}},
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr[uint16](1000)}}, "blockIO.weight"},
+		{"io", "", "io.weight",
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr[uint16](10)}},
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr[uint16](1000)}}, "blockIO.weight"},
+		{"hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max",
+			specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 5 << 20}}},
+			specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 1<<64 - 1}}}, "hugepageLimits[0].limit"},
+	} {
+		t.Run(test.controller, func(t *testing.T) {
+			g := newGroup(t)
+			p := g.part(test.controller)
+			if p == nil || test.controller == "hugetlb" && len(g.parts) > 1 { // not to change the root of a hybrid machine
+				return
+			}
+			if err := g.Create(&kernel.Door{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			file := map[int]string{1: test.file1, 2: test.file2}[p.Version]
+			has := file != "" && unix.Access(p.dir+"/"+file, unix.F_OK) == nil
+			if file == "io.weight" && !has {
+				has = unix.Access(p.dir+"/io.bfq.weight", unix.F_OK) == nil
+			}
+			for _, limits := range []specs.LinuxResources{test.first, test.second, test.first} {
+				err := g.Update(&kernel.Door{}, &limits)
+				switch {
+				case has && err != nil:
+					t.Error(err)
+				case !has && test.field == "" && err != nil && !errors.Is(err, fs.ErrNotExist):
+					t.Error(err)
+				case !has && test.field != "" && (err == nil || !strings.HasPrefix(err.Error(), "linux.resources."+test.field)):
+					t.Errorf("got %v, want an error about %s", err, test.field)
+				}
+			}
+			t.Logf("%s: %v", file, has)
+		})
 	}
 }

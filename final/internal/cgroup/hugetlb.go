@@ -28,7 +28,8 @@ func hugetlb(r *specs.LinuxResources, used, reserved string) (settings []setting
 	for i, h := range r.HugepageLimits {
 		field := fmt.Sprintf("hugepageLimits[%d]", i)
 		size, err := units.RAMInBytes(h.Pagesize) // 2MB is 2 MiB here
-		if err != nil || size <= 0 || strings.Trim(h.Pagesize, "0123456789KMGB") != "" || !strings.HasSuffix(h.Pagesize, "B") {
+		plain := strings.Trim(h.Pagesize, "0123456789KMGB") == "" && strings.HasSuffix(h.Pagesize, "B")
+		if err != nil || size <= 0 || !plain {
 			return nil, refuse(field+".pageSize", fmt.Sprintf("%q", h.Pagesize), "want a size such as 64KB, 2MB or 1GB")
 		}
 		s := setting{
@@ -80,7 +81,8 @@ func (s *Stats) readHugetlb(f *files) {
 			continue
 		}
 		s.Hugetlb[size] = Hugetlb{
-			Usage: f.number(base + ".usage_in_bytes"), Max: f.number(base + ".max_usage_in_bytes"), Failcnt: f.number(base + ".failcnt"),
+			Usage: f.number(base + ".usage_in_bytes"), Max: f.number(base + ".max_usage_in_bytes"),
+			Failcnt: f.number(base + ".failcnt"),
 		}
 	}
 }

@@ -42,7 +42,7 @@ func ioV2(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 		return nil, nil
 	}
 	if n := value16(b.LeafWeight); n != 0 {
-		return nil, refuse("blockIO.leafWeight", n, "cgroup v2 has none: a group with groups below it has no processes of its own")
+		return nil, refuse("blockIO.leafWeight", n, "cgroup v2 has none: processes are in leaves only")
 	}
 	if n := value16(b.Weight); n != 0 {
 		settings = append(settings, weightV2("blockIO.weight", "", n))
@@ -58,32 +58,35 @@ func ioV2(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 	}
 	for _, t := range throttles(b) {
 		for i, d := range t.devices {
-			rate := strconv.FormatUint(d.Rate, 10)
-			if d.Rate == 0 {
-				rate = "max" // 0 takes a limit of v1 away
-			}
-			dev, word := device(d.LinuxBlockIODevice), t.v2+"="+rate
-			same := hasLine(dev, word)
-			if d.Rate == 0 {
-				same = func(got string) bool { return !strings.Contains(got, dev+" ") || hasLine(dev, word)(got) }
-			}
-			settings = append(settings, setting{
-				field: fmt.Sprintf("blockIO.%s[%d]", t.field, i), file: "io.max", value: dev + " " + word, same: same,
-				needs: "CONFIG_BLK_DEV_THROTTLING",
-			})
+			settings = append(settings, t.onV2(i, d))
 		}
 	}
 	return settings, nil
 }
 
+// onV2 sets one rate for one device. 0 takes a limit away in v1, which max does in v2; a device without any
+// limit has no line.
+func (t throttle) onV2(i int, d specs.LinuxThrottleDevice) setting {
+	dev, word := device(d.LinuxBlockIODevice), t.v2+"="+strconv.FormatUint(d.Rate, 10)
+	same := hasLine(dev, word)
+	if d.Rate == 0 {
+		word = t.v2 + "=max"
+		same = func(got string) bool { return !hasLine(dev)(got) || hasLine(dev, word)(got) }
+	}
+	return setting{
+		field: fmt.Sprintf("blockIO.%s[%d]", t.field, i), file: "io.max", value: dev + " " + word, same: same,
+		needs: "CONFIG_BLK_DEV_THROTTLING",
+	}
+}
+
 // weightV2 weighs a device, or all that have no weight of their own. The bfq scheduler has the scale of v1.
 func weightV2(field, device string, n uint16) setting {
 	weigh := func(file string, weight uint64) setting {
-		text := strconv.FormatUint(weight, 10)
-		if device == "" {
-			return setting{field: field, file: file, value: text, same: hasLine("default", text), needs: ioWeight}
+		s := setting{field: field, file: file, value: strconv.FormatUint(weight, 10), needs: ioWeight}
+		if s.same = hasLine("default", s.value); device != "" {
+			s.same, s.value = hasLine(device, s.value), device+" "+s.value
 		}
-		return setting{field: field, file: file, value: device + " " + text, same: hasLine(device, text), needs: ioWeight}
+		return s
 	}
 	bfq, cost := weigh("io.bfq.weight", uint64(n)), weigh("io.weight", weightOfBlkio(n))
 	bfq.or = &cost
@@ -108,30 +111,33 @@ func blkioV1(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 	}
 	for _, t := range throttles(b) {
 		for i, d := range t.devices {
-			dev, rate := device(d.LinuxBlockIODevice), strconv.FormatUint(d.Rate, 10)
-			same := hasLine(dev, rate)
-			if d.Rate == 0 { // which takes a limit away
-				same = func(got string) bool { return !strings.Contains("\n"+got, "\n"+dev+" ") }
-			}
-			settings = append(settings, setting{
-				field: fmt.Sprintf("blockIO.%s[%d]", t.field, i), file: "blkio.throttle." + t.v1, value: dev + " " + rate,
-				same: same, needs: "CONFIG_BLK_DEV_THROTTLING",
-			})
+			settings = append(settings, t.onV1(i, d))
 		}
 	}
 	return settings, nil
 }
 
+func (t throttle) onV1(i int, d specs.LinuxThrottleDevice) setting {
+	dev, rate := device(d.LinuxBlockIODevice), strconv.FormatUint(d.Rate, 10)
+	same := hasLine(dev, rate)
+	if d.Rate == 0 {
+		same = func(got string) bool { return !hasLine(dev)(got) }
+	}
+	return setting{
+		field: fmt.Sprintf("blockIO.%s[%d]", t.field, i), file: "blkio.throttle." + t.v1, value: dev + " " + rate,
+		same: same, needs: "CONFIG_BLK_DEV_THROTTLING",
+	}
+}
+
 // weightsV1 weighs a device, or all that have no weight of their own. The file is named after the scheduler.
 func weightsV1(field, device string, weight, leaf *uint16) (settings []setting) {
 	weigh := func(field, file string, n uint16, needs string) setting {
-		text := strconv.FormatUint(uint64(n), 10)
-		if device == "" {
-			return setting{field: field, file: "blkio." + file, value: text, same: weightIs(text), needs: needs}
+		s := setting{field: field, file: "blkio." + file, value: strconv.FormatUint(uint64(n), 10), needs: needs}
+		if s.same = weightIs(s.value); device != "" {
+			s.file += "_device"
+			s.same, s.value = hasLine(device, s.value), device+" "+s.value
 		}
-		return setting{
-			field: field, file: "blkio." + file + "_device", value: device + " " + text, same: hasLine(device, text), needs: needs,
-		}
+		return s
 	}
 	if n := value16(weight); n != 0 {
 		bfq, cfq := weigh(field+"weight", "bfq.weight", n, ioWeight), weigh(field+"weight", "weight", n, ioWeight)
@@ -162,7 +168,7 @@ func device(d specs.LinuxBlockIODevice) string { return fmt.Sprintf("%d:%d", d.M
 type Blkio struct {
 	ServiceBytes []BlkioEntry `json:"ioServiceBytesRecursive,omitempty"`
 	Serviced     []BlkioEntry `json:"ioServicedRecursive,omitempty"`
-	Queued       []BlkioEntry `json:"ioQueueRecursive,omitempty"` // from here on cfq only
+	Queued       []BlkioEntry `json:"ioQueueRecursive,omitempty"` // from here on bfq only
 	ServiceTime  []BlkioEntry `json:"ioServiceTimeRecursive,omitempty"`
 	WaitTime     []BlkioEntry `json:"ioWaitTimeRecursive,omitempty"`
 	Merged       []BlkioEntry `json:"ioMergedRecursive,omitempty"`
@@ -208,14 +214,14 @@ func (b *Blkio) readV1(f *files) {
 		to    *[]BlkioEntry
 		files []string
 	}{
-		{&b.ServiceBytes, []string{"bfq.io_service_bytes_recursive", "io_service_bytes_recursive", "throttle.io_service_bytes_recursive", "throttle.io_service_bytes"}},
-		{&b.Serviced, []string{"bfq.io_serviced_recursive", "io_serviced_recursive", "throttle.io_serviced_recursive", "throttle.io_serviced"}},
-		{&b.Queued, []string{"bfq.io_queued_recursive", "io_queued_recursive"}},
-		{&b.ServiceTime, []string{"bfq.io_service_time_recursive", "io_service_time_recursive"}},
-		{&b.WaitTime, []string{"bfq.io_wait_time_recursive", "io_wait_time_recursive"}},
-		{&b.Merged, []string{"bfq.io_merged_recursive", "io_merged_recursive"}},
-		{&b.Time, []string{"bfq.time_recursive", "time_recursive"}},
-		{&b.Sectors, []string{"bfq.sectors_recursive", "sectors_recursive"}},
+		{&b.ServiceBytes, []string{"bfq.io_service_bytes_recursive", "throttle.io_service_bytes_recursive"}},
+		{&b.Serviced, []string{"bfq.io_serviced_recursive", "throttle.io_serviced_recursive"}},
+		{&b.Queued, []string{"bfq.io_queued_recursive"}},
+		{&b.ServiceTime, []string{"bfq.io_service_time_recursive"}},
+		{&b.WaitTime, []string{"bfq.io_wait_time_recursive"}},
+		{&b.Merged, []string{"bfq.io_merged_recursive"}},
+		{&b.Time, []string{"bfq.time_recursive"}},
+		{&b.Sectors, []string{"bfq.sectors_recursive"}},
 	} {
 		for _, name := range row.files {
 			if *row.to = f.entries("blkio." + name); len(*row.to) > 0 {

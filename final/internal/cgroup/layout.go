@@ -91,9 +91,9 @@ var visible = func(m *mountinfo.Info) bool {
 
 // controllersOf picks the controllers out of a v1 mount's options: "rw,cpu,cpuacct", "rw,xattr,name=systemd".
 func controllersOf(options string) []string {
+	others := []string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}
 	return slices.DeleteFunc(strings.Split(options, ","), func(word string) bool {
-		return strings.Contains(word, "=") ||
-			slices.Contains([]string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}, word)
+		return strings.Contains(word, "=") || slices.Contains(others, word)
 	})
 }
 

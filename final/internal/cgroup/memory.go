@@ -38,7 +38,7 @@ func memoryV2(r *specs.LinuxResources, now now) (settings []setting, err error) 
 	if m.CheckBeforeUpdate != nil && *m.CheckBeforeUpdate && limit > 0 {
 		// Written as it is, the limit would be met by killing.
 		if used, _ := strconv.ParseInt(now("memory.current"), 10, 64); used > limit {
-			return nil, refuse("memory.limit", limit, fmt.Sprintf("%d bytes are in use, and memory.checkBeforeUpdate is on", used))
+			return nil, refuse("memory.limit", limit, fmt.Sprintf("%d bytes are in use (checkBeforeUpdate)", used))
 		}
 	}
 	settings, err = swapV2(limit, swap, now)
@@ -47,10 +47,10 @@ func memoryV2(r *specs.LinuxResources, now now) (settings []setting, err error) 
 	}
 	settings = append(settings, kernelMemory(m)...)
 	if limit != 0 {
-		settings = append(settings, setting{field: "memory.limit", file: "memory.max", value: number(limit, "max"), same: pages(limit)})
+		settings = append(settings, bytes("memory.limit", "memory.max", limit, "max"))
 	}
 	if low != 0 {
-		settings = append(settings, setting{field: "memory.reservation", file: "memory.low", value: number(low, "max"), same: pages(low)})
+		settings = append(settings, bytes("memory.reservation", "memory.low", low, "max"))
 	}
 	return settings, nil
 }
@@ -70,10 +70,10 @@ func swapV2(limit, swap int64, now now) ([]setting, error) {
 			limit, _ = strconv.ParseInt(now("memory.max"), 10, 64) // "max" and "" are 0
 		}
 		if limit <= 0 {
-			return nil, refuse("memory.swap", swap, "is the limit of memory and swap together, so memory.limit must be set too")
+			return nil, refuse("memory.swap", swap, "is for memory and swap together, so memory.limit must be set too")
 		}
 		if only = swap - limit; only < 0 {
-			why := fmt.Sprintf("is the limit of memory and swap together, so it cannot be less than memory.limit, %d", limit)
+			why := fmt.Sprintf("is for memory and swap together: want no less than memory.limit, %d", limit)
 			return nil, refuse("memory.swap", swap, why)
 		}
 	}
@@ -89,13 +89,13 @@ func refuseOnV2(m *specs.LinuxMemory) error {
 		return refuse("memory.disableOOMKiller", true, "cgroup v2 always has its OOM killer")
 	}
 	if m.Swappiness != nil {
-		return refuse("memory.swappiness", *m.Swappiness, "cgroup v2 has none per group; use vm.swappiness, or memory.swap")
+		return refuse("memory.swappiness", *m.Swappiness, "cgroup v2 has none per group; use memory.swap")
 	}
 	if m.KernelTCP != nil && *m.KernelTCP > 0 {
 		return refuse("memory.kernelTCP", *m.KernelTCP, "cgroup v2 counts socket buffers as memory; use memory.limit")
 	}
 	if m.UseHierarchy != nil && !*m.UseHierarchy {
-		return refuse("memory.useHierarchy", false, "a group's limit holds for the groups below it, always in cgroup v2")
+		return refuse("memory.useHierarchy", false, "in cgroup v2 a limit holds for the groups below, always")
 	}
 	return nil
 }
@@ -138,19 +138,16 @@ func memoryV1(r *specs.LinuxResources, now now) (settings []setting, err error) 
 		return nil, err
 	}
 	if m.UseHierarchy != nil { // first: it can only be changed while there are no groups below
-		settings = append(settings, setting{field: "memory.useHierarchy", file: "memory.use_hierarchy", value: flag(*m.UseHierarchy)})
+		on := flag(*m.UseHierarchy)
+		settings = append(settings, setting{field: "memory.useHierarchy", file: "memory.use_hierarchy", value: on})
 	}
 	settings = append(settings, kernelMemory(m)...)
 	settings = append(settings, limitsV1(limit, swap, now)...)
 	if soft != 0 {
-		settings = append(settings, setting{
-			field: "memory.reservation", file: "memory.soft_limit_in_bytes", value: number(soft, "-1"), same: pages(soft),
-		})
+		settings = append(settings, bytes("memory.reservation", "memory.soft_limit_in_bytes", soft, "-1"))
 	}
 	if tcp := value(m.KernelTCP); tcp != 0 {
-		settings = append(settings, setting{
-			field: "memory.kernelTCP", file: "memory.kmem.tcp.limit_in_bytes", value: number(tcp, "-1"), same: pages(tcp),
-		})
+		settings = append(settings, bytes("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", tcp, "-1"))
 	}
 	if m.Swappiness != nil {
 		settings = append(settings, setting{
@@ -169,7 +166,7 @@ func memoryV1(r *specs.LinuxResources, now now) (settings []setting, err error) 
 // limitsV1 puts the limit of memory and that of memory and swap in an order in which the first never exceeds
 // the second.
 func limitsV1(limit, swap int64, now now) []setting {
-	memory := setting{field: "memory.limit", file: "memory.limit_in_bytes", value: number(limit, "-1"), same: pages(limit)}
+	memory := bytes("memory.limit", "memory.limit_in_bytes", limit, "-1")
 	both := setting{
 		field: "memory.swap", file: "memory.memsw.limit_in_bytes", value: number(swap, "-1"), same: pages(swap),
 		needs: swapAccounting, spare: spareSwap(swap - limit),
@@ -193,6 +190,11 @@ func limitsV1(limit, swap int64, now now) []setting {
 		return []setting{both, memory}
 	}
 	return []setting{memory, both}
+}
+
+// bytes is the setting of a size; none is the file's word for no limit.
+func bytes(field, file string, n int64, none string) setting {
+	return setting{field: field, file: file, value: number(n, none), same: pages(n)}
 }
 
 // pages accepts what the kernel makes of a number of bytes: it rounds down to whole pages, and has the words

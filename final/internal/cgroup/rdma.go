@@ -27,7 +27,8 @@ func rdmaAny(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 		}
 		if len(words) > 0 {
 			settings = append(settings, setting{
-				field: field, file: "rdma.max", value: name + " " + strings.Join(words, " "), same: hasLine(name, words...),
+				field: field, file: "rdma.max", value: name + " " + strings.Join(words, " "),
+				same: hasLine(name, words...),
 			})
 		}
 	}

@@ -127,7 +127,8 @@ func (c controller) absent(r *specs.LinuxResources, g *Group) error {
 	if err != nil || len(settings) == 0 {
 		return err
 	}
-	return refuse(settings[0].field, settings[0].value, "no controller "+c.name+" here: the kernel has none, or no tree of it is mounted")
+	why := "no controller " + c.name + " here: the kernel has none, or no tree of it is mounted"
+	return refuse(settings[0].field, settings[0].value, why)
 }
 
 // refuse is the error for a field that cannot be honoured.

@@ -54,7 +54,7 @@ func TestSettings(t *testing.T) {
 		{"no size", resources{Memory: &specs.LinuxMemory{Limit: ptr[int64](-2)}}, nil,
 			"! linux.resources.memory.limit: -2: want bytes", "! linux.resources.memory.limit: -2: want bytes"},
 		{"less swap than memory", resources{Memory: &specs.LinuxMemory{Limit: ptr[int64](8192), Swap: ptr[int64](4096)}}, nil,
-			"memory.limit_in_bytes=8192 memory.memsw.limit_in_bytes=4096", "! linux.resources.memory.swap: 4096: is the limit of memory and swap together"},
+			"memory.limit_in_bytes=8192 memory.memsw.limit_in_bytes=4096", "! linux.resources.memory.swap: 4096: is for memory and swap together"},
 		{"more is used than allowed", resources{Memory: &specs.LinuxMemory{Limit: ptr[int64](4096), CheckBeforeUpdate: ptr(true)}},
 			map[string]string{"memory.current": "8192"},
 			"memory.limit_in_bytes=4096", "! linux.resources.memory.limit: 4096: 8192 bytes are in use"},

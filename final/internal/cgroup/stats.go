@@ -70,7 +70,9 @@ func (g *Group) Stats() (*Stats, error) {
 		if s.CPU.Usage.Total == 0 {
 			s.CPU.readV2(f)
 		}
-		s.CPU.PSI, s.Memory.PSI, s.Blkio.PSI = f.pressure("cpu.pressure"), f.pressure("memory.pressure"), f.pressure("io.pressure")
+		s.CPU.PSI = f.pressure("cpu.pressure")
+		s.Memory.PSI = f.pressure("memory.pressure")
+		s.Blkio.PSI = f.pressure("io.pressure")
 		errs = append(errs, f.err)
 	}
 	return s, errors.Join(errs...)
@@ -167,7 +169,8 @@ func (f *files) pressure(name string) *PSI {
 	psi := &PSI{}
 	for line := range strings.Lines(text) {
 		kind, p := "", Pressure{}
-		_, err := fmt.Sscanf(line, "%s avg10=%f avg60=%f avg300=%f total=%d", &kind, &p.Avg10, &p.Avg60, &p.Avg300, &p.Total)
+		const form = "%s avg10=%f avg60=%f avg300=%f total=%d"
+		_, err := fmt.Sscanf(line, form, &kind, &p.Avg10, &p.Avg60, &p.Avg300, &p.Total)
 		if err != nil && f.err == nil {
 			f.err = fmt.Errorf("read %s/%s: %q: %w", f.dir, name, line, err)
 		}

@@ -24,7 +24,8 @@ func (g *Group) unified(r *specs.LinuxResources) (changes []change, err error) {
 		if p == nil {
 			return nil, refuse(field, r.Unified[file], "no cgroup2 tree is mounted")
 		}
-		for line := range strings.SplitSeq(strings.TrimSpace(r.Unified[file]), "\n") { // io.max takes one device at a time
+		// A line at a time: io.max takes one device.
+		for line := range strings.SplitSeq(strings.TrimSpace(r.Unified[file]), "\n") {
 			changes = append(changes, change{
 				setting:    setting{field: field, file: file, value: line, blind: true},
 				controller: controller, part: p,

@@ -109,6 +109,95 @@ func TestSetReadsBack(t *testing.T) {
 	}
 }
 
+func TestWriteEach(t *testing.T) {
+	var said strings.Builder
+	door := &Door{Explain: &said}
+	file := filepath.Join(t.TempDir(), "devices.allow")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := door.WriteEach(file, "c 1:3 rwm", "c 1:5 rwm"); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.ReplaceAll(`write FILE "c 1:3 rwm"
+  $ echo 'c 1:3 rwm' > FILE
+write FILE "c 1:5 rwm"
+  $ echo 'c 1:5 rwm' > FILE
+`, "FILE", file)
+	if diff := cmp.Diff(want, said.String()); diff != "" || door.Calls() != 2 {
+		t.Errorf("%d calls (-want +got):\n%s", door.Calls(), diff)
+	}
+	if got, err := ReadFile(file); got != "c 1:3 rwmc 1:5 rwm" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := door.WriteEach(file + "/none"); err != nil || door.Calls() != 2 {
+		t.Errorf("no values: %d calls, %v; want nothing to happen", door.Calls(), err)
+	}
+}
+
+func TestSetAs(t *testing.T) {
+	door := &Door{}
+	own := "/proc/self/coredump_filter" // takes 0x33 and gives 00000033
+	before, err := ReadFile(own)
+	if err != nil {
+		t.Skipf("a kernel without core dumps: %v", err)
+	}
+	if err := door.SetAs(own, "0x"+before, func(got string) bool { return got == before }); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file longer than one read.
+func TestReadFile(t *testing.T) {
+	want := strings.Repeat("0123456789", 3000)
+	file := filepath.Join(t.TempDir(), "long")
+	if err := os.WriteFile(file, []byte(want+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadFile(file); got != want || err != nil {
+		t.Errorf("got %d bytes, %v, want %d", len(got), err, len(want))
+	}
+	if _, err := ReadFile(file + "/x"); !errors.Is(err, unix.ENOTDIR) || err.Error() != "read "+file+"/x: not a directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDirectories(t *testing.T) {
+	var said strings.Builder
+	door := &Door{Explain: &said}
+	dir := filepath.Join(t.TempDir(), "a b")
+	if err := errors.Join(door.Mkdir(dir), door.Chown(dir, os.Getuid())); err != nil {
+		t.Fatal(err)
+	}
+	if err := door.Mkdir(dir); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("again: got %v, want %v", err, fs.ErrExist)
+	}
+	door.Skip("linux.resources.memory.kernel: 64", "memory.limit counts it")
+	want := fmt.Sprintf("mkdir D\n  $ mkdir 'D'\nfchownat D %[1]d AT_SYMLINK_NOFOLLOW\n  $ chown -h %[1]d 'D'\n"+
+		"mkdir D\n  $ mkdir 'D'\nskip linux.resources.memory.kernel: 64: memory.limit counts it\n", os.Getuid())
+	if diff := cmp.Diff(strings.ReplaceAll(want, "D", dir), strings.ReplaceAll(said.String(), "DIR", "D")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSignal(t *testing.T) {
+	sleep := exec.Command("sleep", "60")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	if err := (&Door{Explain: &said}).Signal(sleep.Process.Pid, unix.SIGTERM, nil); err != nil {
+		t.Error(err)
+	}
+	_ = sleep.Wait() // it says "signal: terminated"
+	if got := sleep.ProcessState.Sys().(syscall.WaitStatus).Signal(); got != syscall.SIGTERM {
+		t.Errorf("want SIGTERM, got %v", got)
+	}
+	if want := fmt.Sprintf("pidfd_send_signal %d SIGTERM\n  $ kill -TERM %[1]d\n", sleep.Process.Pid); said.String() != want {
+		t.Errorf("it said %q, want %q", &said, want)
+	}
+}
+
 func TestKill(t *testing.T) {
 	door := &Door{}
 	sleep := exec.Command("sleep", "60")
