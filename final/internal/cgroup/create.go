@@ -25,6 +25,9 @@ func (g *Group) Create(door *kernel.Door, resources *specs.LinuxResources) (err 
 	if err != nil {
 		return err // before anything has been made
 	}
+	if _, _, err := parseRules(devicesOf(resources)); err != nil {
+		return err
+	}
 	if g.unit != nil {
 		g.unit.resources = resources
 		return nil

@@ -85,10 +85,11 @@ func (g *Group) Paths() map[string]string {
 		switch {
 		case p.Version == 2:
 			paths[""] = p.dir
-		case p.Name != "":
+		case len(p.Controllers) == 0:
 			paths["name="+p.Name] = p.dir
-		default:
-			for _, controller := range p.Controllers {
+		}
+		for _, controller := range p.Controllers {
+			if p.Version == 1 {
 				paths[controller] = p.dir
 			}
 		}

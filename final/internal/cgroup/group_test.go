@@ -99,6 +99,16 @@ func spawn(t *testing.T, g *Group, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// until waits for something to become true.
+func until(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * patience); !reached(); time.Sleep(interval) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not so after %v", what, 2*patience)
+		}
+	}
+}
+
 // typical is what an engine sends.
 func typical() *specs.LinuxResources {
 	return &specs.LinuxResources{
@@ -240,11 +250,7 @@ func TestFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	frozen(false)
-	for deadline := time.Now().Add(patience); used() == before; time.Sleep(interval) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not go on after the thaw")
-		}
-	}
+	until(t, "it goes on after the thaw", func() bool { return used() != before })
 	if err := g.Freeze(door); err != nil {
 		t.Fatal(err)
 	}

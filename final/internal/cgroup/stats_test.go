@@ -4,7 +4,6 @@ package cgroup
 
 import (
 	"encoding/json"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -184,15 +183,7 @@ func TestStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := spawn(t, g, "sh", "-c", "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; exec sleep 60")
-	for deadline := time.Now().Add(patience); ; time.Sleep(interval) {
-		name, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/comm")
-		if string(name) == "sleep\n" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not come to sleep")
-		}
-	}
+	until(t, "it sleeps", func() bool { return readFile("/proc/"+strconv.Itoa(cmd.Process.Pid)+"/comm") == "sleep" })
 	s, err := g.Stats()
 	if err != nil {
 		t.Fatal(err)

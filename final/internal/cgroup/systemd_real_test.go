@@ -8,8 +8,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -28,15 +28,21 @@ func TestSystemdItself(t *testing.T) {
 	if err := g.Create(&kernel.Door{}, &specs.LinuxResources{Devices: devs("allow a *:* rwm")}); err != nil {
 		t.Fatal(err)
 	}
-	script := "set -e\nmount -t proc proc /proc\n"
-	if layout.Mode() == Unified {
-		script += "mount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
-	} else {
-		script += "mount -t tmpfs tmpfs /sys/fs/cgroup\n"
-		for _, m := range g.Mounts() {
-			kind := map[int]string{1: "cgroup -o " + m.Options, 2: "cgroup2"}[m.Version]
-			script += fmt.Sprintf("mkdir -p /sys/fs/cgroup/%s\nmount -t %s cgroup /sys/fs/cgroup/%[1]s\n", m.Name, kind)
-		}
+	// The first unshare(1) waits in a group of its own: v2 lets no controllers be handed down past a process.
+	outside, err := New(layout, "/simple-container-test-"+fmt.Sprint(os.Getpid())+"/outside", "", false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := outside.Create(&kernel.Door{}, &specs.LinuxResources{Devices: devs("allow a *:* rwm")}); err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Remove(&kernel.Door{})
+	ready := t.TempDir() + "/ready"
+	script := "set -e\nuntil [ -e " + ready + " ]; do sleep 0.01; done\nmount -t proc proc /proc\n"
+	script += "mount -t tmpfs tmpfs /sys/fs/cgroup\n" // a file system cannot be mounted on itself
+	for _, m := range g.Mounts() {
+		kind := map[int]string{1: "cgroup -o " + m.Options, 2: "cgroup2"}[m.Version]
+		script += fmt.Sprintf("mkdir -p /sys/fs/cgroup/%s\nmount -t %s cgroup /sys/fs/cgroup/%[1]s\n", m.Name, kind)
 	}
 	script += `mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var
@@ -46,23 +52,49 @@ mount --bind /run/etc /etc
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id
 printf '[Unit]\nDefaultDependencies=no\n' >/run/systemd/system/nothing.target
 exec env -i container=other PATH=/usr/bin:/usr/sbin:/bin ` + program + ` --unit=nothing.target --log-target=null --show-status=no`
-	cmd := spawn(t, g, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--cgroup",
-		"--propagation=private", "sh", "-c", script)
-	pid := ""
-	for deadline := time.Now().Add(2 * patience); ; time.Sleep(interval) {
-		pid = readFile(g.book().dir + "/init.scope/cgroup.procs")
-		if _, err := os.Stat("/proc/" + pid + "/root/run/systemd/private"); pid != "" && err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("systemd, %v, has no socket after %v", cmd.Process.Pid, 2*patience)
-		}
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Fatal(err)
 	}
+	cmd := spawn(t, g, unshare, "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--cgroup",
+		"--propagation=private", "sh", "-c", script)
+	until(t, "unshare forks", func() bool {
+		pids, err := g.Pids(true)
+		return err == nil && len(pids) > 1
+	})
+	if err := outside.Add(&kernel.Door{}, cmd.Process.Pid, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pid := ""
+	until(t, "systemd listens", func() bool {
+		pid = readFile(g.book().dir + "/init.scope/cgroup.procs")
+		_, err := os.Stat("/proc/" + pid + "/root/run/systemd/private")
+		return pid != "" && err == nil
+	})
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	inner := exec.Command("nsenter", "-t", pid, "--all", self, "-test.run=^TestInsideSystemd$", "-test.timeout=30s")
+	// It is born below the namespace's root: v2 moves no process in from outside (nsdelegate).
+	tester, err := g.Below("tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tester.Create(&kernel.Door{}, &specs.LinuxResources{Devices: devs("allow a *:* rwm")}); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := tester.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir != nil {
+		defer dir.Close()
+		inner.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	}
 	inner.Env = append(os.Environ(), insideSystemd+"=1")
 	if out, err := inner.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -88,7 +88,7 @@ type fakeSystemd struct {
 	units map[string]string // to their paths
 }
 
-func newFakeSystemd(t *testing.T, layout Layout) *fakeSystemd {
+func newFakeSystemd(t *testing.T, layout Layout, result string) *fakeSystemd {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
@@ -97,7 +97,7 @@ func newFakeSystemd(t *testing.T, layout Layout) *fakeSystemd {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+socket)
-	f := &fakeSystemd{t: t, layout: layout, result: "done", units: map[string]string{}}
+	f := &fakeSystemd{t: t, layout: layout, result: result, units: map[string]string{}}
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -240,7 +240,7 @@ func (f *fakeSystemd) called() []string {
 
 func TestSystemd(t *testing.T) {
 	layout, own := machine(t)
-	f := newFakeSystemd(t, layout)
+	f := newFakeSystemd(t, layout, "done")
 	slice := fmt.Sprintf("simplecontainertest%d", os.Getpid())
 	g, err := New(layout, slice+".slice:test:cafe", "cafe", true, own)
 	if err != nil {
@@ -296,8 +296,7 @@ func TestSystemd(t *testing.T) {
 // A job that fails, and what comes after it.
 func TestSystemdFails(t *testing.T) {
 	layout, own := machine(t)
-	f := newFakeSystemd(t, layout)
-	f.result = "failed"
+	f := newFakeSystemd(t, layout, "failed")
 	g, err := New(layout, "x.slice:test:cafe", "cafe", true, own)
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +310,9 @@ func TestSystemdFails(t *testing.T) {
 	if err != nil {
 		t.Errorf("stop of a unit that is gone: %v", err)
 	}
+	f.mu.Lock()
 	f.units[g.Unit()] = "/x.slice/" + g.Unit()
+	f.mu.Unlock()
 	if err := s.stop(&kernel.Door{}, g.Unit()); err == nil || !strings.Contains(err.Error(), `systemd StopUnit test-cafe.scope: the job's result is "failed"`) {
 		t.Errorf("got %v", err)
 	}
