@@ -62,7 +62,7 @@ exec env -i container=other PATH=/usr/bin:/usr/sbin:/bin ` + program + ` --unit=
 		pids, err := g.Pids(true)
 		return err == nil && len(pids) > 1
 	})
-	if err := outside.Add(&kernel.Door{}, cmd.Process.Pid, false); err != nil {
+	if err := outside.Add(&kernel.Door{}, cmd.Process.Pid, false, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(ready, nil, 0o600); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -178,11 +179,32 @@ func (r *Runtime) makeGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := group.Create(r.Door, resourcesOf(s)); err != nil {
+	resources := &specs.LinuxResources{}
+	if s.Linux != nil && s.Linux.Resources != nil {
+		resources = s.Linux.Resources
+	}
+	if err := group.Create(r.Door, resources); err != nil {
 		return nil, err
 	}
 	c.Cgroups, c.Systemd = group.Paths(), group.Unit()
 	return group, nil
+}
+
+// delegate gives the container's cgroup to its user, where it has a user namespace and a cgroup namespace and
+// may write to /sys/fs/cgroup (config-linux.md, "Cgroup ownership"): a systemd in it can then make groups below.
+func (r *Runtime) delegate(s *specs.Spec, group *cgroup.Group) error {
+	writable := slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool {
+		return (m.Type == "cgroup" || m.Type == "cgroup2") && !slices.Contains(m.Options, "ro")
+	})
+	if !writable || !plan.NewUser(s) || !plan.Has(s, specs.CgroupNamespace) {
+		return nil
+	}
+	for _, m := range s.Linux.UIDMappings {
+		if uid := s.Process.User.UID; uid >= m.ContainerID && uid-m.ContainerID < m.Size {
+			return group.Owned(r.Door, int(m.HostID+uid-m.ContainerID))
+		}
+	}
+	return nil // a user that is not mapped owns nothing
 }
 
 // begin starts the container side.
@@ -250,6 +272,10 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 		}
 	}
 	if err := group.Add(r.Door, b.Pid, b.born, true); err != nil {
+		return err
+	}
+	c.Cgroups, c.Systemd = group.Paths(), group.Unit() // systemd has chosen the place only now
+	if err := r.delegate(s, group); err != nil {
 		return err
 	}
 	if err := r.prepare(b.Pid, s, s.Process, plan.NewUser(s)); err != nil {
