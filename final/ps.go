@@ -13,10 +13,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-var psVerb = verb{"ps ID [OPTION...]", "List the processes of a container, as the host numbers them", 1, -1,
+var psVerb = verb{"ps [ID [OPTION...]]", "List the processes of a container, as the host numbers them; without ID, the containers", 0, -1,
 	func(flags *pflag.FlagSet) func(*session, []string) error {
 		format := flags.StringP("format", "f", "table", "table, made by ps(1) with the options, or json, the numbers alone")
 		return func(s *session, args []string) error {
+			if len(args) == 0 {
+				states, err := s.states()
+				if err != nil {
+					return err
+				}
+				return printStates(states)
+			}
 			c, err := s.runtime().Load(args[0])
 			if err != nil {
 				return err

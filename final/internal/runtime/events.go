@@ -3,8 +3,12 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
 )
@@ -29,19 +33,55 @@ func (c *Container) Stats() (Event, error) {
 	return Event{Type: "stats", ID: c.ID, Data: stats}, err
 }
 
-// Events reports the container's figures each interval, and when it ran out of memory, until it has ended.
+// Events reports the container's figures each interval, and when it runs out of memory, until it has ended.
 func (c *Container) Events(interval time.Duration, report func(Event) error) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	oom, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		failed <- c.group().OOM(ctx, c.runtime.Door, func() {
+			select {
+			case oom <- struct{}{}:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	ended := make(chan error, 1)
+	go func() { ended <- c.awaitEnd() }()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	event, err := c.Stats()
 	for {
-		event, err := c.Stats()
 		if err != nil {
 			return err
 		}
 		if err := report(event); err != nil {
 			return err
 		}
-		time.Sleep(interval)
-		if !c.alive() {
-			return nil
+		select {
+		case <-ticker.C:
+			event, err = c.Stats()
+		case <-oom:
+			event = Event{Type: "oom", ID: c.ID}
+		case err := <-failed:
+			return err
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// awaitEnd waits for the end of the container's first process: its pidfd becomes readable then.
+func (c *Container) awaitEnd() error {
+	fd, err := unix.PidfdOpen(c.Pid, 0)
+	if err != nil || !c.alive() {
+		return nil // it has ended already
+	}
+	defer unix.Close(fd)
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		if !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }
