@@ -77,6 +77,9 @@ func (c *Command) Start() (*Process, error) {
 
 	pidfd := -1
 	attributes := &syscall.SysProcAttr{Cloneflags: c.Cloneflags, PidFD: &pidfd}
+	if c.Cloneflags&unix.CLONE_NEWUSER != 0 {
+		attributes.AmbientCaps = allCapabilities()
+	}
 	if c.Cgroup != nil {
 		attributes.UseCgroupFD, attributes.CgroupFD = true, int(c.Cgroup.Fd())
 	}
@@ -85,6 +88,15 @@ func (c *Command) Start() (*Process, error) {
 		return nil, fmt.Errorf("clone %s: %w", c.Name, err)
 	}
 	return &Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}, nil
+}
+
+// allCapabilities are for the first process of a user namespace. It has them all, but no id yet: until the
+// parent has written the maps it is nobody, and nobody's execve keeps the ambient ones only (capabilities(7)).
+func allCapabilities() (list []uintptr) {
+	for capability := range uintptr(unix.CAP_LAST_CAP + 1) {
+		list = append(list, capability)
+	}
+	return list
 }
 
 // Program is a list as a static program of its own, for a file: it does what the list says, and nothing else.
