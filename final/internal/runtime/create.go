@@ -71,14 +71,13 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 		return nil, err
 	}
 	defer held.Close()
-	dir := c.dir
-	undo := undoStack{func() error { return os.RemoveAll(dir) }}
+	made := c // a return sets c to nil before the stack runs
+	undo := undoStack{func() error { return os.RemoveAll(made.dir) }, made.undoHooks(s)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, undo.run())
 		}
 	}()
-
 	group, err := r.makeGroup(c, s)
 	if err != nil {
 		return nil, err

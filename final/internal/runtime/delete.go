@@ -43,15 +43,20 @@ func (r *Runtime) Delete(id string, force bool) error {
 	if status != Stopped && status != Created && !force {
 		return fmt.Errorf("container %q: cannot delete a container that is %s: stop it first, or --force", c.ID, status)
 	}
+	return c.destroy()
+}
+
+// destroy undoes a container, whatever it is doing, and runs the hooks for that. Its lock is held.
+func (c *Container) destroy() error {
 	if err := c.end(); err != nil {
 		return err
 	}
 	s, err := c.spec()
-	if err == nil {
-		err = c.runHooks("poststop", hooksOf(s).Poststop, s, Stopped)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.warn([]string{err.Error()}) // the specification: log it, and go on
+	switch {
+	case err == nil:
+		c.poststop(s)
+	case !errors.Is(err, fs.ErrNotExist):
+		c.runtime.warn([]string{err.Error()})
 	}
 	return os.RemoveAll(c.dir)
 }

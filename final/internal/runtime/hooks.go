@@ -30,8 +30,10 @@ func hooksOf(s *specs.Spec) specs.Hooks {
 }
 
 // createHooks runs the hooks that belong between the namespaces and the pivot, in the specification's order.
+// If one fails, those of poststop are to run too (runtime.md, lifecycle).
 func (c *Container) createHooks(s *specs.Spec) error {
 	h := hooksOf(s)
+	c.hooked = true
 	if err := c.runHooks("prestart", h.Prestart, s, Creating); err != nil {
 		return err
 	}
@@ -49,21 +51,45 @@ func (c *Container) startHooks(s *specs.Spec) error {
 // runHooks runs hooks on the host, one after the other. The first that fails is the last.
 func (c *Container) runHooks(name string, hooks []specs.Hook, s *specs.Spec, status Status) error {
 	for i, hook := range hooks {
-		err := c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
-			what := kernel.Call{Op: "execve", Object: hook.Path, Value: fmt.Sprintf("%q", hookArgs(hook)), Shell: hook.Path}
-			return c.runtime.Door.Do(what, func() error {
-				cmd := exec.CommandContext(ctx, hook.Path)
-				cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hookEnv(hook), c.Bundle
-				cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), output, output
-				cmd.WaitDelay = time.Second // for a pipe that a grandchild holds open
-				return cmd.Run()
-			})
-		})
-		if err != nil {
+		if err := c.outside(hook, s, status); err != nil {
 			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
 		}
 	}
 	return nil
+}
+
+// poststop runs the hooks for the end of a container. One that fails is worth a warning: the others run all the
+// same, and the container goes.
+func (c *Container) poststop(s *specs.Spec) {
+	for i, hook := range hooksOf(s).Poststop {
+		if err := c.outside(hook, s, Stopped); err != nil {
+			c.runtime.warn([]string{fmt.Sprintf("hooks.poststop[%d]: %s: %v", i, hook.Path, err)})
+		}
+	}
+}
+
+// undoHooks runs those hooks if there were others before.
+func (c *Container) undoHooks(s *specs.Spec) func() error {
+	return func() error {
+		if c.hooked {
+			c.poststop(s)
+		}
+		return nil
+	}
+}
+
+// outside runs one hook on the host.
+func (c *Container) outside(hook specs.Hook, s *specs.Spec, status Status) error {
+	return c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
+		what := kernel.Call{Op: "execve", Object: hook.Path, Value: fmt.Sprintf("%q", hookArgs(hook)), Shell: hook.Path}
+		return c.runtime.Door.Do(what, func() error {
+			cmd := exec.CommandContext(ctx, hook.Path)
+			cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hookEnv(hook), c.Bundle
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), output, output
+			cmd.WaitDelay = time.Second // for a pipe that a grandchild holds open
+			return cmd.Run()
+		})
+	})
 }
 
 // runInside runs hooks in the container's namespaces.

@@ -52,6 +52,7 @@ var (
 type Container struct {
 	runtime *Runtime
 	dir     string
+	hooked  bool // hooks have been run
 	record
 }
 

@@ -47,7 +47,8 @@ func at(dir string, call func(path string) error) error {
 	return call(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
-// Start has a created container execute its command.
+// Start has a created container execute its command. If a hook fails, the container is destroyed, as the
+// specification wants it (runtime.md, lifecycle).
 func (c *Container) Start() error {
 	held, err := lock(c.dir)
 	if err != nil {
@@ -67,7 +68,7 @@ func (c *Container) Start() error {
 	}
 	defer connection.Close()
 	if err := c.startHooks(s); err != nil {
-		return err
+		return errors.Join(err, c.destroy())
 	}
 	c.Late.explain(c.runtime.Door.Explain)
 	if err := send(connection, plan.Go); err != nil {
@@ -78,7 +79,10 @@ func (c *Container) Start() error {
 	if err != nil {
 		return err
 	}
-	return c.runHooks("poststart", hooksOf(s).Poststart, s, Running)
+	if err := c.runHooks("poststart", hooksOf(s).Poststart, s, Running); err != nil {
+		return errors.Join(err, c.destroy())
+	}
+	return nil
 }
 
 // awaitExec waits until the command runs: execve closes the connection.
