@@ -35,6 +35,22 @@ func Architectures() (names []string) {
 	return names
 }
 
+// MemoryPolicyModes returns the names of the modes of linux.memoryPolicy.
+func MemoryPolicyModes() (names []string) {
+	for _, mode := range memoryModes {
+		names = append(names, string(mode.name))
+	}
+	return names
+}
+
+// MemoryPolicyFlags returns the names of the flags of linux.memoryPolicy.
+func MemoryPolicyFlags() (names []string) {
+	for _, flag := range memoryFlags {
+		names = append(names, flag.Name)
+	}
+	return names
+}
+
 // FilterFlags returns the names of the flags, of those that known has, that profiles can have.
 func FilterFlags(known uint) (names []string) {
 	for _, flag := range flagNames {
