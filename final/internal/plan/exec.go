@@ -70,12 +70,16 @@ func (c *create) joinTarget() error {
 // join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
 // pidfd since Linux 5.8). The PID namespace is another matter: the process was born in it.
 func (c *create) join() {
-	if c.o.TargetKinds == 0 {
-		return
+	if c.o.TargetKinds != 0 {
+		setns := op.Setns(op.Int(c.o.Target).As("container"), int(c.o.TargetKinds))
+		setns.Why, setns.Shell = "the namespaces of the container's first process", "nsenter --target PID --all"
+		c.Add(setns)
 	}
-	setns := op.Setns(op.Int(c.o.Target).As("container"), int(c.o.TargetKinds))
-	setns.Why, setns.Shell = "the namespaces of the container's first process", "nsenter --target PID --all"
-	c.Add(setns)
+	if c.o.Root != 0 {
+		enter := op.Fchdir(op.Int(c.o.Root).As("/proc/PID/root"))
+		enter.Why = "the container has no mount namespace: its root is its first process's"
+		c.Add(enter, op.Op{Name: "chroot", Nr: unix.SYS_CHROOT, Args: []op.Arg{op.Str(".")}, Shell: "chroot /proc/PID/root"})
+	}
 }
 
 // openRoot opens the container's root from within.

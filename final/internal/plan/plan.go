@@ -52,6 +52,7 @@ type Descriptors struct {
 	Sync      int // a socket: the parent says when to go on, the container side how far it is
 	Start     int // a listening socket: `start` connects; 0 for a process that need not wait
 	Console   int // a socket that gets the terminal; 0 without terminal
+	Root      int // its root, where that is not the root of its mount namespace; 0 if it need not be entered
 	Target    int // a pidfd of the process whose namespaces to join; 0 for a new container
 	User      int // namespaces to join that only a process with one thread may join; 0 if there are none
 	Time      int

@@ -104,8 +104,8 @@ func checkNamespaces(s *specs.Spec) error {
 	set := namespacesOf(s)
 	mapped := len(s.Linux.UIDMappings) > 0 || len(s.Linux.GIDMappings) > 0
 	switch {
-	case !seen[specs.MountNamespace]:
-		return errors.New("linux.namespaces: no mount namespace: what is mounted would be mounted on the host")
+	case seen[specs.UserNamespace] && !seen[specs.MountNamespace]:
+		return errors.New("linux.namespaces: a user namespace without a mount namespace: it may not mount anything")
 	case set.new(specs.UserNamespace) && (len(s.Linux.UIDMappings) == 0 || len(s.Linux.GIDMappings) == 0):
 		return errors.New("linux.uidMappings, linux.gidMappings: empty: a user namespace without ids has no root")
 	case !seen[specs.UserNamespace] && mapped:

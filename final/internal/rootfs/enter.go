@@ -10,7 +10,8 @@ import (
 )
 
 // Enter makes the tree the root of the mount namespace, and lets go of the host's. The descriptors of
-// [Prepare] are closed. After it no path leads to the host.
+// [Prepare] are closed. After it no path leads to the host. Without a mount namespace the root is only that of
+// the process: whoever may chroot again finds the way out.
 func Enter(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 	b := newBuilder(l, s, o, root)
 	propagation, err := b.rootPropagation()
@@ -18,9 +19,12 @@ func Enter(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 		return err
 	}
 	b.add(because(op.Fchdir(op.Val(root)), "the new root, as the working directory"))
-	if o.NoPivot {
+	switch {
+	case b.hostMounts():
+		b.add(typed(chroot(), "without a mount namespace the root is this process's alone", "chroot", "."))
+	case o.NoPivot:
 		b.moveRoot()
-	} else {
+	default:
 		b.pivotRoot()
 	}
 	b.add(because(op.Chdir("/"), "the root, by the only path that is left"))
@@ -61,13 +65,14 @@ func (b *builder) moveRoot() {
 		o.Accept = []unix.Errno{unix.EINVAL, unix.EPERM, unix.ENOENT} // no mount, a locked one, no directory
 		b.add(o)
 	}
-	chroot := op.Op{Name: "chroot", Nr: unix.SYS_CHROOT, Args: []op.Arg{op.Str(".")}}
 	b.add(
 		typed(op.Mount(op.Str("."), op.Str("/"), "", unix.MS_MOVE, ""),
 			"unsafe, asked for by --no-pivot: the host's root stays mounted below", "mount", "--move", ".", "/"),
-		typed(chroot, "the moved mount is not the root of this process yet", "chroot", "."),
+		typed(chroot(), "the moved mount is not the root of this process yet", "chroot", "."),
 	)
 }
+
+func chroot() op.Op { return op.Op{Name: "chroot", Nr: unix.SYS_CHROOT, Args: []op.Arg{op.Str(".")}} }
 
 func unmount(path string) op.Op {
 	return op.Op{Name: "umount2", Nr: unix.SYS_UMOUNT2, Args: []op.Arg{

@@ -14,7 +14,6 @@
 package rootfs
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -130,13 +129,11 @@ func (b *builder) land() {
 	}
 }
 
-// Prepare builds the tree at o.Root, in a mount namespace that still shows the host's files. It ends with the
+// Prepare builds the tree at o.Root, in a mount namespace that still shows the host's files, or without one in
+// the host's own. It ends with the
 // tree complete but open: hooks of the host may still change it. The result is a descriptor of its root. The
 // umask is 0022 afterwards.
 func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
-	if !hasNamespace(s, specs.MountNamespace) {
-		return nil, errors.New("linux.namespaces: no mount namespace: the container's mounts would be the host's")
-	}
 	l.Ops = slices.Grow(l.Ops, usualOps)
 	b := newBuilder(l, s, o, op.NewVar("root"))
 	if err := b.check(); err != nil {
@@ -192,8 +189,18 @@ func (b *builder) bindRoot() {
 	tree := openTree(op.AtFdcwd(), b.Root, unix.AT_RECURSIVE, b.root)
 	tree.Shell, tree.Why = op.Shell("mount", "--rbind", b.Root, b.Root), "pivot_root wants a mount point"
 	move := moveMount(op.Val(b.root), op.AtFdcwd(), b.Root)
-	b.add(slave, tree, because(move, "from here on, paths of the container are looked up below root"))
+	move.Why = "from here on, paths of the container are looked up below root"
+	if b.hostMounts() {
+		tree.Why = "all mounts of the container go on top of this one, and away with it"
+		private := op.Mount(op.Null(), op.Str(b.Root), "", unix.MS_REC|unix.MS_PRIVATE, "")
+		b.add(tree, move, typed(private, "and show up nowhere else", "mount", "--make-rprivate", b.Root))
+		return
+	}
+	b.add(slave, tree, move)
 }
+
+// hostMounts tells whether the spec has no mount namespace: the container is to use the runtime's.
+func (b *builder) hostMounts() bool { return !hasNamespace(b.spec, specs.MountNamespace) }
 
 // openShared copies the sources of bind mounts while they are still peers of the host's mounts, if the spec
 // wants mounts in the container to show up on the host (rootfsPropagation shared, as Kubernetes asks for a

@@ -83,6 +83,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 		return nil, err
 	}
 	undo.push(func() error { return group.Remove(r.Door) })
+	if err := c.noteMount(s); err != nil {
+		return nil, err
+	}
+	undo.push(made.unmount)
 	if err := errors.Join(c.write(), os.WriteFile(c.path(configFile), text, 0o600)); err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (c *Container) destroy() error {
 	return os.RemoveAll(c.dir)
 }
 
-// end ends every process of the container and removes its cgroup.
+// end ends every process of the container and removes its cgroup and its mounts.
 func (c *Container) end() error {
 	if c.alive() {
 		if err := c.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
@@ -75,9 +75,9 @@ func (c *Container) end() error {
 	}
 	err := c.group().Remove(c.runtime.Door)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, c.unmount())
 }
 
 // Abandoned returns the ids of containers whose create was ended half-way. Nobody else will remove them.

@@ -78,7 +78,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions) (b *side, err error)
 		}
 	}()
 	options.Sync = h.add(h.keep(theirs))
-	options.Target, options.TargetKinds = h.add(target.pidfd), target.kinds
+	target.hand(h, &options)
 	if o.Console != nil {
 		options.Console = h.add(o.Console)
 	}

@@ -170,8 +170,7 @@ func (c *Container) inside(ctx context.Context, hook specs.Hook, state []byte, o
 
 	h := &handover{files: []*os.File{stdinR, outW, outW}, joins: target.joins()}
 	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(theirs)}}
-	options.Target = h.add(target.pidfd)
-	options.TargetKinds = target.kinds
+	target.hand(h, &options)
 	options.First = len(h.files)
 	list := plan.Hook(hook.Path, hookArgs(hook), hookEnv(hook), options)
 	process, err := c.runtime.launch(&executor.Command{List: list, Name: "hook " + c.ID}, h)

@@ -29,6 +29,7 @@ type record struct {
 	Pid     int               `json:"pid"`  // of the container's first process; 0 before it exists
 	Born    uint64            `json:"born"` // when that began (kernel.ProcessStat): then the pid is still its own
 	Cgroups map[string]string `json:"cgroups"`
+	Beneath uint64            `json:"beneath,omitempty"` // what its mounts are on (mount.go)
 	Systemd string            `json:"systemd,omitempty"` // the unit, if systemd made the cgroup
 	Late    Late              `json:"late"`
 

@@ -17,6 +17,7 @@ import (
 type target struct {
 	pidfd *os.File
 	pid   *os.File // its PID namespace, which is joined before the clone; nil if it is ours
+	root  *os.File // its root, if it is in our mount namespace; nil if not
 	kinds uintptr  // CLONE_NEW* of the others that are not ours
 }
 
@@ -45,6 +46,11 @@ func openTarget(pid int) (t *target, err error) {
 			return nil, fmt.Errorf("process %d: %w", pid, ErrNotRunning)
 		case err != nil:
 			return nil, err
+		case same && kind.Type == specs.MountNamespace:
+			if t.root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+				return nil, err
+			}
+			continue
 		case same:
 			continue
 		}
@@ -68,9 +74,18 @@ func (t *target) joins() []join {
 }
 
 func (t *target) close() {
-	t.pidfd.Close()
-	if t.pid != nil {
-		t.pid.Close()
+	for _, file := range []*os.File{t.pidfd, t.pid, t.root} {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// hand gives a container side what it needs to join.
+func (t *target) hand(h *handover, o *plan.Options) {
+	o.Target, o.TargetKinds = h.add(t.pidfd), t.kinds
+	if t.root != nil {
+		o.Root = h.add(t.root)
 	}
 }
 
