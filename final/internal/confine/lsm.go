@@ -51,6 +51,14 @@ func OpenLabels(l *op.List, p *specs.Process, h Host) ([]Label, error) {
 	return labels, nil
 }
 
+// CheckMountLabel refuses a label for mounts that no security module would understand.
+func CheckMountLabel(label string, h Host) error {
+	if label != "" && !slices.Contains(h.LSMs, "selinux") {
+		return fmt.Errorf("linux.mountLabel: %q: the running kernel is without selinux", label)
+	}
+	return nil
+}
+
 // write names the label for the next execve.
 func (label Label) write(l *op.List) {
 	write := op.Write(op.Val(label.file), label.text)

@@ -45,6 +45,11 @@ func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *
 	if err := r.describeProcess(o, s, s.Process); err != nil {
 		return err
 	}
+	if s.Linux != nil {
+		if err := confine.CheckMountLabel(s.Linux.MountLabel, o.Host); err != nil {
+			return err
+		}
+	}
 	o.ID, o.NewKeyring = c.ID, !asked.NoNewKeyring
 	o.Rootfs = rootfs.Options{
 		Root: c.Rootfs, Bundle: c.Bundle, NoPivot: asked.NoPivot,
@@ -106,7 +111,7 @@ func host(s *specs.Spec, p *specs.Process, status own) (h confine.Host, err erro
 	if !plan.Has(s, specs.UserNamespace) {
 		h.Held = status.permitted & status.bounding
 	}
-	if p.ApparmorProfile != "" || p.SelinuxLabel != "" {
+	if p.ApparmorProfile != "" || p.SelinuxLabel != "" || s.Linux != nil && s.Linux.MountLabel != "" {
 		list, _ := kernel.ReadFile("/sys/kernel/security/lsm") // not mounted: no module that we could tell anything
 		h.LSMs = strings.Split(strings.TrimSpace(list), ",")
 	}
