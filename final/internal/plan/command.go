@@ -43,9 +43,15 @@ func candidates(name string, env []string) []string {
 	return list
 }
 
+// hasCommand tells whether there is something to start. A container may be without.
+func (c *create) hasCommand() bool { return len(c.process.Args) > 0 }
+
 // findCommand looks for the command in the container, as its user: a command that is missing fails the
 // creation of a container, not its start.
 func (c *create) findCommand() error {
+	if !c.hasCommand() {
+		return nil
+	}
 	name := c.process.Args[0]
 	list := candidates(name, c.process.Env)
 	c.command = op.NewVar("command")

@@ -45,6 +45,10 @@ func (c *create) waitForStart() error {
 
 // execute becomes the command.
 func (c *create) execute() error {
+	if !c.hasCommand() {
+		c.end()
+		return nil
+	}
 	keep := 3 + c.o.Preserved
 	closeOthers := op.CloseRange(keep, unix.CLOSE_RANGE_CLOEXEC)
 	closeOthers.Why = "the command gets the descriptors meant for it, and no other"

@@ -23,7 +23,7 @@ func Validate(s *specs.Spec) error {
 		}
 	}
 	if s.Process == nil {
-		return errors.New("process: missing: without a command there is nothing to start")
+		return nil // start is what needs it
 	}
 	return ValidateProcess(s.Process)
 }

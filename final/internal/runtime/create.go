@@ -126,8 +126,14 @@ func readConfig(path string) (text []byte, s *specs.Spec, err error) {
 	if err := plan.Validate(s); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if s.Process == nil {
+		s.Process = nobody()
+	}
 	return text, s, nil
 }
+
+// nobody is the process of a container without one: it can be created, and not started (runtime.md).
+func nobody() *specs.Process { return &specs.Process{Cwd: "/"} }
 
 // rootOf is where the container's root file system is.
 func rootOf(s *specs.Spec, bundle string) (string, error) {

@@ -62,6 +62,9 @@ func (c *Container) Start() error {
 	if err != nil {
 		return err
 	}
+	if s.Process == nil {
+		return fmt.Errorf("container %q: process: not set: there is nothing to start", c.ID)
+	}
 	connection, err := c.connect()
 	if err != nil {
 		return err

@@ -219,5 +219,8 @@ func (c *Container) Process() (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Process == nil {
+		return nobody(), nil
+	}
 	return s.Process, nil
 }
