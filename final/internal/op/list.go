@@ -3,6 +3,7 @@
 package op
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -124,6 +125,7 @@ type encoder struct {
 	image     []byte
 	addresses map[*Data]uint64 // of the data laid out so far
 	labels    map[string]int   // the index of the op
+	err       error            // of the data
 }
 
 // put stores 8 bytes.
@@ -172,10 +174,11 @@ func (e *encoder) encode(index int, op Op) error {
 		e.put(at+72+8*i, addressOf(next))
 	}
 	e.put(at+96, uint64(index))
-	return nil
+	return e.err
 }
 
-// address lays data out, with all it points to, unless it is there already.
+// address lays data out, with all it points to, unless it is there already. A string with a zero byte would
+// be a shorter one for the kernel than for whoever checked it.
 func (e *encoder) address(d *Data) uint64 {
 	if address, ok := e.addresses[d]; ok {
 		return address
@@ -184,6 +187,9 @@ func (e *encoder) address(d *Data) uint64 {
 		e.image = append(e.image, 0)
 	}
 	offset := len(e.image)
+	if d.kind == text && bytes.IndexByte(d.Bytes, 0) < len(d.Bytes)-1 {
+		e.err = fmt.Errorf("%q: it has a zero byte", d.Bytes[:len(d.Bytes)-1])
+	}
 	e.addresses[d] = Base + uint64(offset)
 	e.image = append(e.image, d.Bytes...)
 	for _, pointer := range d.Pointers {
