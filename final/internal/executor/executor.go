@@ -49,7 +49,7 @@ func (c *Command) Start() (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, argv := "/proc/self/exe", []string{boot.Name, strconv.Itoa(len(c.Files)), c.Name}
+	argv := []string{boot.Name, strconv.Itoa(len(c.Files)), c.Name}
 	if !c.Reexec {
 		if !hasStub {
 			return nil, fmt.Errorf("%w for this processor", ErrNoStub)
@@ -69,11 +69,17 @@ func (c *Command) Start() (*Process, error) {
 		}
 		files = append(files, file.Fd())
 	}
+	executable := memory
 	if c.Reexec {
 		files = append(files, memory.Fd())
+		if executable, err = self(); err != nil {
+			return nil, err
+		}
+		defer executable.Close()
 	} else {
-		path, argv = fmt.Sprintf("/proc/self/fd/%d", memory.Fd()), []string{c.Name}
+		argv = []string{c.Name}
 	}
+	path := fmt.Sprintf("/proc/self/fd/%d", executable.Fd())
 
 	pidfd := -1
 	attributes := &syscall.SysProcAttr{Cloneflags: c.Cloneflags, PidFD: &pidfd}
@@ -109,6 +115,25 @@ func Program(list *op.List) ([]byte, error) {
 		return nil, err
 	}
 	return program(image), nil
+}
+
+// self returns this program as a file that cannot be written to, whoever opens it again: the container finds
+// it as /proc/PID/exe (CVE-2019-5736). It is the file itself in a mount of its own, which is read-only and
+// mounted nowhere, so that nobody can change that; or a copy, before Linux 5.12 and without the right to mount.
+func self() (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err == nil {
+		err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+		if err == nil {
+			return os.NewFile(uintptr(fd), "/proc/self/exe"), nil
+		}
+		unix.Close(fd)
+	}
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	return sealed(program, true)
 }
 
 // sealed returns a file in memory that nobody can change any more (memfd_create(2)): it is mapped by a
