@@ -15,9 +15,16 @@ import (
 // ioClasses by the kernel's number (ioprio_set(2)).
 var ioClasses = [...]specs.IOPriorityClass{1: specs.IOPRIO_CLASS_RT, specs.IOPRIO_CLASS_BE, specs.IOPRIO_CLASS_IDLE}
 
-// ioPriority says how the process competes for disks. All that it starts inherit it.
+const whoProcess, classShift = 1, 13
+
+// ioPriority says how the process competes for disks. All that it starts inherit it. Without the field it is
+// what the process's niceness makes of it, not what the runtime's caller has.
 func ioPriority(l *op.List, io *specs.LinuxIOPriority) error {
 	if io == nil {
+		none := op.Op{Name: "ioprio_set", Nr: unix.SYS_IOPRIO_SET, Args: []op.Arg{
+			op.Int(whoProcess).As("IOPRIO_WHO_PROCESS"), op.Int(0), op.Int(0).As("IOPRIO_CLASS_NONE"),
+		}, Accept: []unix.Errno{unix.ENOSYS}, Shell: "ionice -c 0", Why: "not the I/O priority of whoever started the runtime"}
+		l.Add(none)
 		return nil
 	}
 	class := slices.Index(ioClasses[:], io.Class)
@@ -27,7 +34,6 @@ func ioPriority(l *op.List, io *specs.LinuxIOPriority) error {
 	if io.Priority < 0 || io.Priority > 7 {
 		return fmt.Errorf("process.ioPriority.priority: %d: want 0 to 7", io.Priority)
 	}
-	const whoProcess, classShift = 1, 13
 	l.Add(op.Op{Name: "ioprio_set", Nr: unix.SYS_IOPRIO_SET, Args: []op.Arg{
 		op.Int(whoProcess).As("IOPRIO_WHO_PROCESS"), op.Int(0),
 		op.Int(class<<classShift | io.Priority).As(fmt.Sprintf("IOPRIO_PRIO_VALUE(%s, %d)", io.Class, io.Priority)),
