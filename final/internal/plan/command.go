@@ -53,6 +53,9 @@ func (c *create) findCommand() error {
 		return nil
 	}
 	name := c.process.Args[0]
+	if c.o.Path != "" {
+		name = c.o.Path
+	}
 	list := candidates(name, c.process.Env)
 	c.command = op.NewVar("command")
 	for i, candidate := range list {
@@ -64,8 +67,9 @@ func (c *create) findCommand() error {
 		access := op.Op{Name: "faccessat", Nr: unix.SYS_FACCESSAT, Args: []op.Arg{
 			op.AtFdcwd(), op.Str(candidate), op.Int(unix.X_OK).As("X_OK"),
 		}, Why: "is there a command, and may this user run it?"}
-		isDir := op.Open(candidate, unix.O_PATH|unix.O_DIRECTORY, nil)
-		isDir.Accept, isDir.Accepted, isDir.Why = []unix.Errno{unix.ENOTDIR}, "found", "or is it a directory?"
+		isDir := op.Openat2(op.AtFdcwd(), candidate, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_MAGICLINKS, nil)
+		isDir.Accept, isDir.Accepted, isDir.Means = []unix.Errno{unix.ENOTDIR}, "found", fmt.Sprintf("exec: %q", name)
+		isDir.Why = "or is it a directory? Or a link of /proc: this very process's program (CVE-2019-5736)?"
 		if len(list) == 1 {
 			access.Means = fmt.Sprintf("exec: %q: stat %s", name, name)
 			c.Add(choose, access, isDir)
