@@ -23,11 +23,13 @@ type Label struct {
 // OpenLabels opens the files that the labels of a process are written to (apparmor(7), attr in proc(5)). It
 // must come before pivot_root, where /proc is the host's: in the container's, a mount could stand in for the
 // file, and the process would run without its label.
-func OpenLabels(l *op.List, p *specs.Process, h Host) ([]Label, error) {
+//
+// proc is a descriptor of the host's /proc, for a process that does not see it any more; nil for one that does.
+func OpenLabels(l *op.List, proc *op.Var, p *specs.Process, h Host) ([]Label, error) {
 	var labels []Label
 	for _, module := range []struct{ name, field, value, path, prefix string }{
-		{"apparmor", "process.apparmorProfile", p.ApparmorProfile, "/proc/self/attr/apparmor/exec", "exec "},
-		{"selinux", "process.selinuxLabel", p.SelinuxLabel, "/proc/self/attr/exec", ""},
+		{"apparmor", "process.apparmorProfile", p.ApparmorProfile, "self/attr/apparmor/exec", "exec "},
+		{"selinux", "process.selinuxLabel", p.SelinuxLabel, "self/attr/exec", ""},
 	} {
 		switch present := slices.Contains(h.LSMs, module.name); {
 		case module.value == "":
@@ -42,7 +44,10 @@ func OpenLabels(l *op.List, p *specs.Process, h Host) ([]Label, error) {
 		// Engines recognize a label that was refused by the path, in backquotes.
 		means := fmt.Sprintf("%s: %q: `%s`", module.field, module.value, module.path)
 		label := Label{op.NewVar(module.name), module.prefix + module.value, means}
-		open := op.Open(module.path, unix.O_WRONLY, label.file)
+		open := op.Open("/proc/"+module.path, unix.O_WRONLY, label.file)
+		if proc != nil {
+			open = op.Openat2(op.Val(proc), module.path, unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS, label.file)
+		}
 		open.Means = means
 		open.Why = "while /proc is the host's: in the container's, another file could stand there"
 		l.Add(open)

@@ -92,7 +92,7 @@ func build(t *testing.T, c *planCase, f *Filter) (l *op.List, warnings []string)
 	}
 	var labels []Label
 	steps = append(steps,
-		func() (err error) { labels, err = OpenLabels(l, p, c.host); return err },
+		func() (err error) { labels, err = OpenLabels(l, nil, p, c.host); return err },
 		func() (err error) { warnings, err = Identity(l, p, c.host, f); return err },
 		func() error { return Finish(l, p, c.host, f, labels) },
 	)
@@ -256,7 +256,7 @@ func TestProcessErrors(t *testing.T) {
 		}
 		_, err := Identity(l, p, host, nil)
 		note(err)
-		_, err = OpenLabels(l, p, host)
+		_, err = OpenLabels(l, nil, p, host)
 		note(err)
 		_, err = Rlimits(p)
 		note(err)

@@ -10,6 +10,7 @@
 //	Open    /dev/pts/ptmx -> master, slave         Dial, or Pair
 //	        sendmsg(socket, master)  ------------> the engine, or Receive
 //	Bind    /dev/console
+//	Give    its owner
 //	Attach  0, 1, 2, the controlling terminal      Forward: raw mode, sizes, both ways until the end
 //
 // The slave is opened through the master (TIOCGPTPEER, ioctl_tty(2)), never by a path, which the container
@@ -92,16 +93,21 @@ func Bind(l *op.List, root, slave *op.Var) {
 	l.Add(op.Close(op.Val(tree)), op.Close(op.Val(place)), op.Close(op.Val(dev)))
 }
 
-// Attach makes the slave the controlling terminal of the process, which must lead a session (setsid(2)), and
-// its descriptors 0 to 2. Its owner becomes uid, as seen in the process's user namespace, so that the process
-// can open /dev/pts/0 and /dev/stdout again when it is not root any more.
-func Attach(l *op.List, slave *op.Var, uid uint32) {
-	control := ioctl(slave, "TIOCSCTTY", unix.TIOCSCTTY, op.Int(0))
-	control.Why = "the terminal of this session: Ctrl-C reaches it, and /dev/tty is it"
+// Give makes uid, as seen in the process's user namespace, the owner of the slave, so that the process can open
+// /dev/pts/0 and /dev/stdout again when it is not root any more.
+func Give(l *op.List, slave *op.Var, uid uint32) {
 	own := op.Op{Name: "fchown", Nr: unix.SYS_FCHOWN, Args: []op.Arg{op.Val(slave), op.Int(uid), op.Int(-1)}}
 	own.Accept = []unix.Errno{unix.EROFS} // a devpts that is read-only: open descriptors work all the same
 	own.Why = "the process may open its terminal again by name"
-	l.Add(control, own)
+	l.Add(own)
+}
+
+// Attach makes the slave the controlling terminal of the process, which must lead a session (setsid(2)), and
+// its descriptors 0 to 2.
+func Attach(l *op.List, slave *op.Var) {
+	control := ioctl(slave, "TIOCSCTTY", unix.TIOCSCTTY, op.Int(0))
+	control.Why = "the terminal of this session: Ctrl-C reaches it, and /dev/tty is it"
+	l.Add(control)
 	for number := range 3 {
 		l.Add(op.Dup(op.Val(slave), number, 0))
 	}

@@ -12,6 +12,10 @@ import (
 
 // Exec returns the container side of one more process in a container. It joins the namespaces of the
 // container's first process, o.Target, and is that container's process in all else.
+//
+// The container sees it only when there is nothing left to take from it. A process with the rights of the host
+// could be traced by one with CAP_SYS_PTRACE, or looked into at /proc/PID/root; so the PID namespace is entered
+// last, by a child that is confined when it is born (CVE-2016-9962).
 func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 	c := &create{List: &op.List{}, spec: s, process: p, o: o}
 	c.Fail(op.Int(o.Sync), 1)
@@ -20,14 +24,17 @@ func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 		c.isolate,
 		c.enterCgroups,
 		c.awaitParent,
-		c.openLabels,
+		c.openProc,
 		c.joinTarget,
 		c.setAttributes,
 		c.openRoot,
 		c.openConsole,
-		c.takeTerminal,
 		c.enterDirectory,
+		c.giveStreams,
 		c.confine,
+		c.appear,
+		c.openLabelsLate,
+		c.takeTerminal,
 		c.findCommand,
 		c.waitForStart,
 		c.execute,
@@ -48,9 +55,11 @@ func Hook(path string, args, env []string, o Options) *op.List {
 	closeRange.Why = "nothing that was inherited by mistake"
 	c.Add(closeRange)
 	c.join()
+	_ = c.appear() // it has no errors
 	keep := op.CloseRange(3, unix.CLOSE_RANGE_CLOEXEC)
 	keep.Why = "the hook gets the standard streams, and nothing else"
 	c.Add(keep, execve(op.Str(path), args, env))
+	c.end()
 	return c.List
 }
 
@@ -68,8 +77,11 @@ func (c *create) joinTarget() error {
 }
 
 // join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
-// pidfd since Linux 5.8). The PID namespace is another matter: the process was born in it.
+// pidfd since Linux 5.8). Of the PID namespace only children become members.
 func (c *create) join() {
+	if c.o.TargetKinds&unix.CLONE_NEWUSER != 0 {
+		c.haveOneThread()
+	}
 	if c.o.TargetKinds != 0 {
 		setns := op.Setns(op.Int(c.o.Target).As("container"), int(c.o.TargetKinds))
 		setns.Why, setns.Shell = "the namespaces of the container's first process", "nsenter --target PID --all"
@@ -80,6 +92,43 @@ func (c *create) join() {
 		enter.Why = "the container has no mount namespace: its root is its first process's"
 		c.Add(enter, op.Op{Name: "chroot", Nr: unix.SYS_CHROOT, Args: []op.Arg{op.Str(".")}, Shell: "chroot /proc/PID/root"})
 	}
+}
+
+// appear makes the child that is in the container's PID namespace.
+func (c *create) appear() error {
+	if c.o.TargetKinds&unix.CLONE_NEWPID != 0 {
+		c.cloneAgain(0, "the child is in the container's PID namespace, where it is seen only now")
+	}
+	return nil
+}
+
+// haveOneThread makes a child: only a process with one thread may join a user namespace, and the re-executed
+// program has more.
+func (c *create) haveOneThread() {
+	c.cloneAgain(0, "a process with one thread, as joining a user namespace wants it")
+}
+
+// openProc keeps hold of the host's /proc, if there are labels to be written: each process has files of its
+// own for them, and it is a child that needs them.
+func (c *create) openProc() error {
+	if c.process.ApparmorProfile == "" && c.process.SelinuxLabel == "" {
+		return nil
+	}
+	c.proc = op.NewVar("proc")
+	open := op.Open("/proc", unix.O_PATH|unix.O_DIRECTORY, c.proc)
+	open.Why = "the host's, in which no other file can stand for the one of a label"
+	c.Add(open)
+	return nil
+}
+
+// openLabelsLate is openLabels through what openProc has kept.
+func (c *create) openLabelsLate() (err error) {
+	if c.proc == nil {
+		return nil
+	}
+	c.labels, err = confine.OpenLabels(c.List, c.proc, c.process, c.o.Host)
+	c.Add(op.Close(op.Val(c.proc)))
+	return err
 }
 
 // openRoot opens the container's root from within.

@@ -110,13 +110,23 @@ func CloneFlags(s *specs.Spec) uintptr {
 // NewUser tells whether the container has a new user namespace, whose ids are to be mapped.
 func NewUser(s *specs.Spec) bool { return namespacesOf(s).new(specs.UserNamespace) }
 
-// Twice tells whether the container side is replaced by a child of its own, which says Born.
-func Twice(s *specs.Spec) bool { return namespacesOf(s).twice() }
+// Births counts the processes that take the place of the one before: each says Born.
+func Births(l *op.List) (n int) {
+	for _, o := range l.Ops {
+		if o.Message == Born {
+			n++
+		}
+	}
+	return n
+}
 
 // enterNamespaces joins the namespaces that are left, the clone having made most, and the parent's thread
 // having joined others before that.
 func (c *create) enterNamespaces() error {
 	set := namespacesOf(c.spec)
+	if c.o.User != 0 {
+		c.haveOneThread()
+	}
 	for _, join := range []struct {
 		fd   int
 		kind int
@@ -139,7 +149,7 @@ func (c *create) enterNamespaces() error {
 		c.setClocks()
 	}
 	if set.twice() {
-		c.cloneAgain(set.news() &^ late)
+		c.cloneAgain(set.news()&^late, "a child in the namespaces goes on, from here; this process is done")
 	}
 	return nil
 }
@@ -192,11 +202,15 @@ func (c *create) setClocks() {
 }
 
 // cloneAgain makes a child that goes on in this process's place, as another child of the parent's.
-func (c *create) cloneAgain(flags uintptr) {
+func (c *create) cloneAgain(flags uintptr, why string) {
+	c.cloned = true
 	names := append([]op.Flag{{Value: uint64(unix.SIGCHLD), Name: "SIGCHLD"}}, op.CloneFlags...)
 	clone := op.Op{Name: "clone", Nr: unix.SYS_CLONE, Positive: "replaced", Args: []op.Arg{
 		op.Flags(flags|unix.CLONE_PARENT|uintptr(unix.SIGCHLD), names), op.Null(), op.Null(), op.Null(), op.Null(),
-	}, Shell: UnshareCommand(flags), Why: "a child in the namespaces goes on, from here; this process is done"}
+	}, Why: why}
+	if flags != 0 {
+		clone.Shell = UnshareCommand(flags)
+	}
 	c.Add(clone)
 	c.tell(Born, "the parent needs to know the child")
 }
@@ -224,9 +238,6 @@ func (c *create) setNames() error {
 	} {
 		if name.value == "" {
 			continue
-		}
-		if !Has(c.spec, specs.UTSNamespace) {
-			return fmt.Errorf("%s: %q: without a uts namespace it would be the host's", name.field, name.value)
 		}
 		c.Add(op.Op{Name: name.call, Nr: name.nr, Args: []op.Arg{op.Str(name.value), op.Int(len(name.value))},
 			Shell: name.shell + name.value, Why: "the name in the container's uts namespace"})

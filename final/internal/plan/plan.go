@@ -35,6 +35,8 @@ type Options struct {
 
 	Cgroups []string // directories of cgroups of v1 that the process enters by itself
 
+	Path string // what to execute, for exec; empty is the process's args[0]
+
 	NewKeyring bool // the process gets a session keyring of its own
 
 	// TargetKinds are the CLONE_NEW* of those namespaces of the target that are to be joined.
@@ -78,6 +80,8 @@ type create struct {
 	root    *op.Var // the container's root, open
 	command *op.Var // the path at which the command was found
 	slave   *op.Var // the container's end of its terminal; nil without
+	proc    *op.Var // the host's /proc, for exec with labels
+	cloned  bool    // a child has taken over
 	labels  []confine.Label
 }
 
@@ -99,6 +103,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.runHooks,
 		c.openLabels,
 		c.enterRoot,
+		c.giveStreams,
 		c.takeTerminal,
 		c.enterDirectory,
 		c.confine,
@@ -171,7 +176,7 @@ func (c *create) prepareRoot() (err error) {
 
 // openLabels opens the files of the security modules while /proc is the host's.
 func (c *create) openLabels() (err error) {
-	c.labels, err = confine.OpenLabels(c.List, c.process, c.o.Host)
+	c.labels, err = confine.OpenLabels(c.List, nil, c.process, c.o.Host)
 	return err
 }
 

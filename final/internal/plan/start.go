@@ -97,7 +97,7 @@ func (c *create) end() {
 	gone.Label, gone.Why = "gone", "the parent is gone: nobody wants the container any more"
 	replaced.Label, replaced.Why = "replaced", "the child goes on"
 	c.Add(gone)
-	if Twice(c.spec) {
+	if c.cloned {
 		c.Add(replaced)
 	}
 }

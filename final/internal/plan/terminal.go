@@ -21,14 +21,11 @@ func (c *create) openConsole() (err error) {
 	return err
 }
 
-// takeTerminal makes the process the leader of a session, and the terminal the session's. Without a terminal
-// the standard streams are those of whoever made the container; so that a command that is not root may open
-// them again by name, they become its own.
-func (c *create) takeTerminal() error {
-	c.Add(op.Op{Name: "setsid", Nr: unix.SYS_SETSID, Shell: "setsid",
-		Why: "no terminal of the host: it could be typed into (TIOCSTI)"})
+// giveStreams makes the terminal, or the standard streams of whoever made the container, the user's: a command
+// that is not root may open them again by name.
+func (c *create) giveStreams() error {
 	if c.slave != nil {
-		console.Attach(c.List, c.slave, c.process.User.UID)
+		console.Give(c.List, c.slave, c.process.User.UID)
 		return nil
 	}
 	for _, fd := range c.o.Chown {
@@ -36,6 +33,16 @@ func (c *create) takeTerminal() error {
 			Args:   []op.Arg{op.Int(fd), op.Int(c.process.User.UID), op.Int(-1)},
 			Accept: []unix.Errno{unix.EINVAL, unix.EPERM, unix.EROFS, unix.ENOSYS}, // then it is not to be
 			Why:    "the command may open its streams again by name"})
+	}
+	return nil
+}
+
+// takeTerminal makes the process the leader of a session, and the terminal the session's.
+func (c *create) takeTerminal() error {
+	c.Add(op.Op{Name: "setsid", Nr: unix.SYS_SETSID, Shell: "setsid",
+		Why: "no terminal of the host: it could be typed into (TIOCSTI)"})
+	if c.slave != nil {
+		console.Attach(c.List, c.slave)
 	}
 	return nil
 }

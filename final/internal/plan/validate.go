@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/simple-container/simple-container/final/internal/op"
+	"github.com/simple-container/simple-container/final/internal/rootfs"
 )
 
 // Validate checks what no kernel call would: fields that contradict each other, and those of other systems.
@@ -121,6 +124,17 @@ func checkNamespaces(s *specs.Spec) error {
 		}
 	}
 	return nil
+}
+
+// ValidateChanges refuses what would be set for the host: names and kernel parameters without a namespace of
+// their own. The caller leaves out of the spec's namespaces those that are the host's.
+func ValidateChanges(s *specs.Spec) error {
+	for _, name := range []struct{ field, value string }{{"hostname", s.Hostname}, {"domainname", s.Domainname}} {
+		if name.value != "" && !Has(s, specs.UTSNamespace) {
+			return fmt.Errorf("%s: %q: without a uts namespace it would be the host's", name.field, name.value)
+		}
+	}
+	return rootfs.Sysctl(&op.List{}, s)
 }
 
 func checkHooks(s *specs.Spec) error {

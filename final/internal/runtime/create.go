@@ -61,7 +61,9 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	if err := handDown(s, o.ListenFDs); err != nil {
 		return nil, err
 	}
-	c = &Container{runtime: r, dir: r.dir(id), record: record{ID: id, Bundle: bundle, Created: time.Now().UTC()}}
+	c = &Container{runtime: r, dir: r.dir(id), record: record{
+		ID: id, Bundle: bundle, Created: time.Now().UTC(), NoNewKeyring: o.NoNewKeyring,
+	}}
 	if c.Rootfs, err = rootOf(s, bundle); err != nil {
 		return nil, err
 	}
@@ -123,7 +125,11 @@ func readConfig(path string) (text []byte, s *specs.Spec, err error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if err := plan.Validate(s); err != nil {
+	err = plan.Validate(s)
+	if err == nil {
+		err = checkChanges(s)
+	}
+	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if s.Process == nil {
@@ -154,10 +160,10 @@ func rootOf(s *specs.Spec, bundle string) (string, error) {
 // makeDirectory makes the state directory, of which there can be only one: so two containers cannot have
 // one id. It returns the directory's lock.
 func (c *Container) makeDirectory() (held *os.File, err error) {
-	if err := os.MkdirAll(c.runtime.Root, 0o711); err != nil {
+	if err := os.MkdirAll(c.runtime.Root, 0o700); err != nil {
 		return nil, err
 	}
-	err = os.Mkdir(c.dir, 0o711)
+	err = os.Mkdir(c.dir, 0o700) // whoever reaches start.sock can start the container
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("container %q: %w", c.ID, ErrExist)
 	}
@@ -275,10 +281,8 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 // finish takes the container side from its first moment to where it waits for start.
 func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o CreateOptions) error {
 	r := c.runtime
-	if plan.Twice(s) {
-		if err := b.replace(); err != nil {
-			return err
-		}
+	if err := b.replace(); err != nil {
+		return err
 	}
 	if err := group.Add(r.Door, b.Pid, b.born, true); err != nil {
 		return err

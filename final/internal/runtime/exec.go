@@ -23,6 +23,8 @@ type ExecOptions struct {
 	PreserveFDs  int
 	Cgroup       string // below the container's; empty is the container's own
 	IgnorePaused bool
+
+	path string // what to execute, if it is not Process.Args[0]: a hook
 }
 
 // Exec starts one more process in a running container and returns it when its command runs. It is our child.
@@ -43,7 +45,11 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 	if err := plan.ValidateProcess(o.Process); err != nil {
 		return nil, err
 	}
-	b, err := c.beginExec(s, o)
+	h := &handover{}
+	if err := h.addStreams(o.PreserveFDs); err != nil {
+		return nil, err
+	}
+	b, err := c.beginExec(s, o, h)
 	if err != nil {
 		return nil, err
 	}
@@ -55,19 +61,16 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 	return b.Process, nil
 }
 
-// beginExec starts the container side: it joins the namespaces of the container's first process.
-func (c *Container) beginExec(s *specs.Spec, o ExecOptions) (b *side, err error) {
-	target, err := openTarget(c.Pid)
+// beginExec starts the container side: it joins the namespaces of the container's first process. h has the
+// files that are the command's.
+func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *side, err error) {
+	defer func() { h.close() }()
+	target, err := c.openTarget()
 	if err != nil {
 		return nil, err
 	}
 	defer target.close()
-	h := &handover{joins: target.joins()}
-	defer func() { h.close() }()
-	if err := h.addStreams(o.PreserveFDs); err != nil {
-		return nil, err
-	}
-	options := plan.Options{Descriptors: plan.Descriptors{Preserved: o.PreserveFDs}}
+	options := plan.Options{Descriptors: plan.Descriptors{Preserved: len(h.files) - 3}, Path: o.path, ID: c.ID, NewKeyring: !c.NoNewKeyring}
 	ours, theirs, err := syncPair()
 	if err != nil {
 		return nil, err
@@ -141,6 +144,9 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 	b.explain(c.runtime.Door.Explain, "")
 	if err := send(b.sync, plan.Go); err != nil {
 		return b.report(errEnded)
+	}
+	if err := b.replace(); err != nil {
+		return err
 	}
 	message, _, err := receive(b.sync, b.list)
 	if err != nil {

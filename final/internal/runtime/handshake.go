@@ -109,8 +109,18 @@ func (s *side) why(status unix.WaitStatus) error {
 	return fmt.Errorf("the container side ended with code %d before the command", status.ExitStatus())
 }
 
-// replace makes a child of the container side, which it has put in its place as our child, the container side.
+// replace waits for all processes that the container side puts in its place, as our children. The last is the
+// container side.
 func (s *side) replace() error {
+	for range plan.Births(s.list) {
+		if err := s.replaceOnce(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *side) replaceOnce() error {
 	message, pid, err := receive(s.sync, s.list)
 	if err != nil {
 		return s.report(err)

@@ -40,12 +40,13 @@ func (c *Container) createHooks(s *specs.Spec) error {
 	if err := c.runHooks("createRuntime", h.CreateRuntime, s, Creating); err != nil {
 		return err
 	}
-	return c.runInside("createContainer", h.CreateContainer, s, Creating)
+	return c.runInside("createContainer", h.CreateContainer, s, Creating, c.joined)
 }
 
-// startHooks runs the hooks that belong between start and the command, inside.
+// startHooks runs the hooks that belong between start and the command, inside. The image says what they are:
+// they get no right that the command has not.
 func (c *Container) startHooks(s *specs.Spec) error {
-	return c.runInside("startContainer", hooksOf(s).StartContainer, s, Created)
+	return c.runInside("startContainer", hooksOf(s).StartContainer, s, Created, c.confined)
 }
 
 // runHooks runs hooks on the host, one after the other. The first that fails is the last.
@@ -92,11 +93,16 @@ func (c *Container) outside(hook specs.Hook, s *specs.Spec, status Status) error
 	})
 }
 
+// A starter starts a hook in the container's namespaces, with these as its standard streams.
+type starter func(s *specs.Spec, hook specs.Hook, stdin, output *os.File) (*side, error)
+
 // runInside runs hooks in the container's namespaces.
-func (c *Container) runInside(name string, hooks []specs.Hook, s *specs.Spec, status Status) error {
+func (c *Container) runInside(name string, hooks []specs.Hook, s *specs.Spec, status Status, start starter) error {
 	for i, hook := range hooks {
 		err := c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
-			return c.inside(ctx, hook, state, output)
+			return inside(ctx, state, output, func(stdin, output *os.File) (*side, error) {
+				return start(s, hook, stdin, output)
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
@@ -144,14 +150,57 @@ func (c *Container) hook(h specs.Hook, s *specs.Spec, status Status, run func(co
 	return err
 }
 
-// inside runs one hook in the namespaces of the container's first process: before the pivot of the container
-// side it finds the host's files there, after it the container's.
-func (c *Container) inside(ctx context.Context, hook specs.Hook, state []byte, output io.Writer) error {
-	target, err := openTarget(c.Pid)
+// joined starts a hook in the namespaces of the container's first process, and changes nothing else: before the
+// pivot of the container side it finds the host's files there.
+func (c *Container) joined(_ *specs.Spec, hook specs.Hook, stdin, output *os.File) (b *side, err error) {
+	target, err := c.openTarget()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer target.close()
+	ours, theirs, err := syncPair()
+	if err != nil {
+		return nil, err
+	}
+	h := &handover{files: []*os.File{stdin, output, output}}
+	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(h.keep(theirs))}}
+	target.hand(h, &options)
+	options.First = len(h.files)
+	list := plan.Hook(hook.Path, hookArgs(hook), hookEnv(hook), options)
+	process, err := c.runtime.launch(&executor.Command{List: list, Name: "hook " + c.ID}, h)
+	h.close()
+	if err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	b = &side{Process: process, list: list, sync: ours}
+	if err = b.replace(); err == nil {
+		if _, _, err = receive(ours, list); errors.Is(err, errEnded) {
+			return b, nil
+		}
+		err = b.report(err)
+	}
+	b.close()
+	return nil, err
+}
+
+// confined starts a hook as one more process of the container.
+func (c *Container) confined(s *specs.Spec, hook specs.Hook, stdin, output *os.File) (*side, error) {
+	process := *s.Process
+	process.Args, process.Env, process.Cwd, process.Terminal = hookArgs(hook), hookEnv(hook), "/", false
+	o := ExecOptions{Process: &process, path: hook.Path}
+	b, err := c.beginExec(s, o, &handover{files: []*os.File{stdin, output, output}})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.finishExec(b, s, o); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// inside runs a hook that a function starts: it gets the state on its standard input.
+func inside(ctx context.Context, state []byte, output io.Writer, start func(stdin, output *os.File) (*side, error)) error {
 	stdinR, stdinW, err := os.Pipe()
 	if err != nil {
 		return err
@@ -162,27 +211,14 @@ func (c *Container) inside(ctx context.Context, hook specs.Hook, state []byte, o
 		return errors.Join(err, stdinR.Close())
 	}
 	defer outR.Close()
-	ours, theirs, err := syncPair()
-	if err != nil {
-		return errors.Join(err, stdinR.Close(), outW.Close())
-	}
-	defer ours.Close()
-
-	h := &handover{files: []*os.File{stdinR, outW, outW}, joins: target.joins()}
-	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(theirs)}}
-	target.hand(h, &options)
-	options.First = len(h.files)
-	list := plan.Hook(hook.Path, hookArgs(hook), hookEnv(hook), options)
-	process, err := c.runtime.launch(&executor.Command{List: list, Name: "hook " + c.ID}, h)
+	b, err := start(stdinR, outW)
 	stdinR.Close()
 	outW.Close()
-	theirs.Close()
 	if err != nil {
 		return err
 	}
-	defer process.Pidfd.Close()
-	b := &side{Process: process, list: list, sync: ours}
-	stop := context.AfterFunc(ctx, func() { _ = unix.PidfdSendSignal(int(process.Pidfd.Fd()), unix.SIGKILL, nil, 0) })
+	defer b.close()
+	stop := context.AfterFunc(ctx, func() { _ = unix.PidfdSendSignal(int(b.Pidfd.Fd()), unix.SIGKILL, nil, 0) })
 	defer stop()
 	go func() {
 		_, _ = stdinW.Write(state) // a hook need not read it
@@ -193,9 +229,6 @@ func (c *Container) inside(ctx context.Context, hook specs.Hook, state []byte, o
 		_, _ = io.Copy(output, outR)
 		close(read)
 	}()
-	if _, _, err := receive(ours, list); !errors.Is(err, errEnded) {
-		return b.report(err)
-	}
 	status := b.wait()
 	select {
 	case <-read:

@@ -99,6 +99,22 @@ func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 	return nil
 }
 
+// checkChanges refuses what the container would set for us: a namespace that the spec gives by path may be our
+// own, the host's.
+func checkChanges(s *specs.Spec) error {
+	foreign := *s
+	if s.Linux != nil {
+		linux := *s.Linux
+		linux.Namespaces = slices.DeleteFunc(slices.Clone(linux.Namespaces), func(n specs.LinuxNamespace) bool {
+			kind, _ := plan.KindOf(n.Type)
+			same, err := sameFile(n.Path, "/proc/thread-self/ns/"+kind.File)
+			return n.Path != "" && err == nil && same // what cannot be looked at cannot be joined
+		})
+		foreign.Linux = &linux
+	}
+	return plan.ValidateChanges(&foreign)
+}
+
 // openNamespace opens a namespace's file and makes sure that it is one, of the kind that is wanted.
 func openNamespace(path string, kind plan.Kind) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)

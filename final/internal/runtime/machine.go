@@ -140,7 +140,7 @@ func readOwn() (status own, err error) {
 }
 
 // streams are those of our standard streams that belong to another user. /dev/null is left alone: it is
-// everybody's.
+// everybody's. So is a file that was opened for reading: its new owner could open it again for writing.
 func streams(uid uint32) (list []int) {
 	var null, stat unix.Stat_t
 	nullErr := unix.Stat("/dev/null", &null)
@@ -150,6 +150,13 @@ func streams(uid uint32) (list []int) {
 		}
 		if nullErr == nil && stat.Mode&unix.S_IFMT == unix.S_IFCHR && stat.Rdev == null.Rdev {
 			continue
+		}
+		kind := stat.Mode & unix.S_IFMT
+		if kind == unix.S_IFREG || kind == unix.S_IFBLK || kind == unix.S_IFDIR {
+			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+			if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
+				continue
+			}
 		}
 		list = append(list, fd)
 	}

@@ -18,6 +18,9 @@ import (
 // container (config-linux.md, "The Container Process State"). The container side says under which number it
 // has it, and waits.
 func (c *Container) passListener(pidfd *os.File, pid int, message string, s *specs.Spec) error {
+	if len(message) != 8 || s.Linux == nil || s.Linux.Seccomp == nil || s.Linux.Seccomp.ListenerPath == "" {
+		return fmt.Errorf("the container side says %q", message)
+	}
 	number := int(binary.NativeEndian.Uint64([]byte(message)))
 	fd, err := unix.PidfdGetfd(int(pidfd.Fd()), number, 0) // since Linux 5.6
 	if err != nil {

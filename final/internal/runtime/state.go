@@ -33,6 +33,8 @@ type record struct {
 	Systemd string            `json:"systemd,omitempty"` // the unit, if systemd made the cgroup
 	Late    Late              `json:"late"`
 
+	NoNewKeyring bool `json:"noNewKeyring,omitempty"` // its processes keep their caller's
+
 	Complete bool `json:"complete"` // create has come to its end
 }
 

@@ -16,13 +16,13 @@ import (
 // A target is a process whose namespaces another one is to join.
 type target struct {
 	pidfd *os.File
-	pid   *os.File // its PID namespace, which is joined before the clone; nil if it is ours
 	root  *os.File // its root, if it is in our mount namespace; nil if not
-	kinds uintptr  // CLONE_NEW* of the others that are not ours
+	kinds uintptr  // CLONE_NEW* of those that are not ours
 }
 
-// openTarget pins a process and finds out which of its namespaces are not ours.
-func openTarget(pid int) (t *target, err error) {
+// openTarget pins the container's first process and finds out which of its namespaces are not ours.
+func (c *Container) openTarget() (t *target, err error) {
+	pid := c.Pid
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		if errors.Is(err, unix.ESRCH) {
@@ -50,34 +50,20 @@ func openTarget(pid int) (t *target, err error) {
 			if t.root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
 				return nil, err
 			}
-			continue
-		case same:
-			continue
-		}
-		if kind.Type != specs.PIDNamespace {
+		case !same:
 			t.kinds |= kind.Flag
-			continue
 		}
-		if t.pid, err = openNamespace(theirs, kind); err != nil {
-			return nil, err
-		}
+	}
+	if !c.alive() { // then the pid may have been another process's all the time, with the host's namespaces
+		return nil, fmt.Errorf("process %d: %w", pid, ErrNotRunning)
 	}
 	return t, nil
 }
 
-func (t *target) joins() []join {
-	if t.pid == nil {
-		return nil
-	}
-	kind, _ := plan.KindOf(specs.PIDNamespace)
-	return []join{{t.pid, kind}}
-}
-
 func (t *target) close() {
-	for _, file := range []*os.File{t.pidfd, t.pid, t.root} {
-		if file != nil {
-			file.Close()
-		}
+	t.pidfd.Close()
+	if t.root != nil {
+		t.root.Close()
 	}
 }
 
