@@ -42,7 +42,7 @@ func OpenLabels(l *op.List, proc *op.Var, p *specs.Process, h Host) ([]Label, er
 			return nil, fmt.Errorf("%s: %q: the running kernel is without %s", module.field, module.value, module.name)
 		}
 		// Engines recognize a label that was refused by the path, in backquotes.
-		means := fmt.Sprintf("%s: %q: `%s`", module.field, module.value, module.path)
+		means := fmt.Sprintf("%s: %q: `%s`", module.field, module.value, "/proc/"+module.path)
 		label := Label{op.NewVar(module.name), module.prefix + module.value, means}
 		open := op.Open("/proc/"+module.path, unix.O_WRONLY, label.file)
 		if proc != nil {
