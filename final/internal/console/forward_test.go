@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -250,7 +251,12 @@ func TestRestoredAfterKill(t *testing.T) {
 	}
 	keyboard, screen := terminal(t)
 	before := modes(t, screen)
-	command := exec.Command("/proc/self/exe", "-test.run=TestRestoredAfterKill$")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As on a desk, the session is a shell's: the end of its leader would hang up the terminal for all.
+	command := exec.Command("/bin/sh", "-c", `"$0" "$@"; sleep 60`, self, "-test.run=TestRestoredAfterKill$")
 	command.Env = append(os.Environ(), "FORWARD=1")
 	command.Stdin, command.Stdout = screen, screen
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -261,10 +267,21 @@ func TestRestoredAfterKill(t *testing.T) {
 	if modes(t, screen) == before {
 		t.Error("the terminal is not raw")
 	}
-	if err := command.Process.Kill(); err != nil {
+	defer func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", command.Process.Pid))
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = command.Wait()
+	forwarding, err := strconv.Atoi(strings.Fields(string(children))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(forwarding, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
 	for deadline := time.Now().Add(5 * time.Second); modes(t, screen) != before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the terminal stays raw after kill -9")
