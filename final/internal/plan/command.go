@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,10 +34,7 @@ func candidates(name string, env []string) []string {
 		if dir == "" {
 			dir = "." // as shells have it
 		}
-		list = append(list, path.Join(dir, name))
-	}
-	if len(list) > 0 && !strings.Contains(list[0], "/") {
-		list[0] = "./" + list[0]
+		list = append(list, strings.TrimSuffix(dir, "/")+"/"+name)
 	}
 	return list
 }

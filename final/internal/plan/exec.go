@@ -56,9 +56,8 @@ func Hook(path string, args, env []string, o Options) *op.List {
 	c.Add(closeRange)
 	c.join()
 	_ = c.appear() // it has no errors
-	keep := op.CloseRange(3, unix.CLOSE_RANGE_CLOEXEC)
-	keep.Why = "the hook gets the standard streams, and nothing else"
-	c.Add(keep, execve(op.Str(path), args, env))
+	c.keep(3, "the hook gets the standard streams, and nothing else")
+	c.Add(execve(op.Str(path), args, env))
 	c.end()
 	return c.List
 }

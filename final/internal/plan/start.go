@@ -49,10 +49,7 @@ func (c *create) execute() error {
 		c.end()
 		return nil
 	}
-	keep := 3 + c.o.Preserved
-	closeOthers := op.CloseRange(keep, unix.CLOSE_RANGE_CLOEXEC)
-	closeOthers.Why = "the command gets the descriptors meant for it, and no other"
-	c.Add(closeOthers)
+	c.keep(3+c.o.Preserved, "the command gets the descriptors meant for it, and no other")
 	if err := confine.Finish(c.List, c.process, c.o.Host, c.o.Filter, c.labels); err != nil {
 		return err
 	}
@@ -62,6 +59,21 @@ func (c *create) execute() error {
 	c.Add(execve(op.Val(c.command), c.process.Args, c.process.Env))
 	c.end()
 	return nil
+}
+
+// keep closes, with execve, every descriptor but the first ones. Before Linux 5.11 there is no such flag; there
+// those that were handed over are marked one by one. What was opened here is marked already.
+func (c *create) keep(first int, why string) {
+	const done = "closed with execve"
+	all := op.CloseRange(first, unix.CLOSE_RANGE_CLOEXEC)
+	all.Accept, all.Zero, all.Why = []unix.Errno{unix.EINVAL}, done, why
+	c.Add(all)
+	for fd := first; fd < c.o.First; fd++ {
+		c.Add(op.Op{Name: "fcntl", Nr: unix.SYS_FCNTL, Accept: []unix.Errno{unix.EBADF}, Args: []op.Arg{
+			op.Int(fd), op.Int(unix.F_SETFD).As("F_SETFD"), op.Int(unix.FD_CLOEXEC).As("FD_CLOEXEC"),
+		}, Why: "a kernel before Linux 5.11: one by one"})
+	}
+	c.Add(op.Op{Nr: op.Let, Args: []op.Arg{op.Int(0).As("-")}, Label: done, Why: "where the jump from above leads"})
 }
 
 // After returns where in a list, from an op on, the message has been sent; the end if it is not there.

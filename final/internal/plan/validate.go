@@ -71,19 +71,26 @@ func ValidateProcess(p *specs.Process) error {
 		return errors.New("process.args: empty: want a command")
 	case !path.IsAbs(p.Cwd):
 		return fmt.Errorf("process.cwd: %q: want an absolute path", p.Cwd)
-	case p.CommandLine != "" || p.User.Username != "":
-		return errors.New("process.commandLine, process.user.username: they are for Windows")
+	case p.CommandLine != "":
+		return fmt.Errorf("process.commandLine: %q: it is for Windows", p.CommandLine)
+	case p.User.Username != "":
+		return fmt.Errorf("process.user.username: %q: it is for Windows", p.User.Username)
 	case p.ConsoleSize != nil && (p.ConsoleSize.Height > 65535 || p.ConsoleSize.Width > 65535):
 		return fmt.Errorf("process.consoleSize: %d × %d: too large", p.ConsoleSize.Height, p.ConsoleSize.Width)
 	}
-	for field, list := range map[string][]string{"args": p.Args, "env": p.Env, "cwd": {p.Cwd}} {
-		for i, text := range list {
-			if strings.Contains(text, "\x00") {
-				return fmt.Errorf("process.%s[%d]: %q: it has a zero byte", field, i, text)
-			}
-			if field == "env" && !strings.Contains(text, "=") {
-				return fmt.Errorf("process.env[%d]: %q: want NAME=VALUE", i, text)
-			}
+	for i, variable := range p.Env {
+		if !strings.Contains(variable, "=") {
+			return fmt.Errorf("process.env[%d]: %q: want NAME=VALUE", i, variable)
+		}
+	}
+	return errors.Join(checkStrings("process.args", p.Args), checkStrings("process.env", p.Env))
+}
+
+// checkStrings refuses what no C string can be.
+func checkStrings(field string, list []string) error {
+	for i, text := range list {
+		if strings.Contains(text, "\x00") {
+			return fmt.Errorf("%s[%d]: %q: it has a zero byte", field, i, text)
 		}
 	}
 	return nil
@@ -102,6 +109,9 @@ func checkNamespaces(s *specs.Spec) error {
 		if seen[n.Type] {
 			return fmt.Errorf("linux.namespaces[%d].type: %q: it is there twice", i, n.Type)
 		}
+		if n.Path != "" && !path.IsAbs(n.Path) {
+			return fmt.Errorf("linux.namespaces[%d].path: %q: want an absolute path", i, n.Path)
+		}
 		seen[n.Type] = true
 	}
 	set := namespacesOf(s)
@@ -118,9 +128,16 @@ func checkNamespaces(s *specs.Spec) error {
 	case len(s.Linux.NetDevices) > 0 && !seen[specs.NetworkNamespace]:
 		return errors.New("linux.netDevices: they need a network namespace")
 	}
-	for clock := range s.Linux.TimeOffsets {
-		if !slices.Contains([]string{"monotonic", "boottime"}, clock) {
+	return checkClocks(s.Linux.TimeOffsets)
+}
+
+func checkClocks(offsets map[string]specs.LinuxTimeOffset) error {
+	for _, clock := range slices.Sorted(keys(offsets)) {
+		if clock != "monotonic" && clock != "boottime" {
 			return fmt.Errorf("linux.timeOffsets: %q: want monotonic or boottime", clock)
+		}
+		if n := offsets[clock].Nanosecs; n >= 1e9 {
+			return fmt.Errorf("linux.timeOffsets: %q: nanosecs %d: want less than a second", clock, n)
 		}
 	}
 	return nil
@@ -141,20 +158,30 @@ func checkHooks(s *specs.Spec) error {
 	if s.Hooks == nil {
 		return nil
 	}
-	for name, hooks := range map[string][]specs.Hook{
-		"prestart": s.Hooks.Prestart, "createRuntime": s.Hooks.CreateRuntime, "createContainer": s.Hooks.CreateContainer,
-		"startContainer": s.Hooks.StartContainer, "poststart": s.Hooks.Poststart, "poststop": s.Hooks.Poststop,
+	for _, list := range []struct {
+		name  string
+		hooks []specs.Hook
+	}{
+		{"prestart", s.Hooks.Prestart}, {"createRuntime", s.Hooks.CreateRuntime}, {"createContainer", s.Hooks.CreateContainer},
+		{"startContainer", s.Hooks.StartContainer}, {"poststart", s.Hooks.Poststart}, {"poststop", s.Hooks.Poststop},
 	} {
-		for i, hook := range hooks {
-			switch {
-			case !path.IsAbs(hook.Path):
-				return fmt.Errorf("hooks.%s[%d].path: %q: want an absolute path", name, i, hook.Path)
-			case hook.Timeout != nil && *hook.Timeout <= 0:
-				return fmt.Errorf("hooks.%s[%d].timeout: %d: want a number of seconds above 0", name, i, *hook.Timeout)
+		for i, hook := range list.hooks {
+			if err := checkHook(hook); err != nil {
+				return fmt.Errorf("hooks.%s[%d].%w", list.name, i, err)
 			}
 		}
 	}
 	return nil
+}
+
+func checkHook(h specs.Hook) error {
+	switch {
+	case !path.IsAbs(h.Path):
+		return fmt.Errorf("path: %q: want an absolute path", h.Path)
+	case h.Timeout != nil && *h.Timeout <= 0:
+		return fmt.Errorf("timeout: %d: want a number of seconds above 0", *h.Timeout)
+	}
+	return errors.Join(checkStrings("path", []string{h.Path}), checkStrings("args", h.Args), checkStrings("env", h.Env))
 }
 
 // checkFeatures refuses by name what this runtime does not do.
