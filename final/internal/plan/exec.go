@@ -78,7 +78,7 @@ func (c *create) joinTarget() error {
 // join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
 // pidfd since Linux 5.8). Of the PID namespace only children become members.
 func (c *create) join() {
-	if c.o.TargetKinds&unix.CLONE_NEWUSER != 0 {
+	if c.o.TargetKinds&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 {
 		c.haveOneThread()
 	}
 	if c.o.TargetKinds != 0 {
@@ -101,10 +101,10 @@ func (c *create) appear() error {
 	return nil
 }
 
-// haveOneThread makes a child: only a process with one thread may join a user namespace, and the re-executed
-// program has more.
+// haveOneThread makes a child: only a process with one thread may join a user, mount or time namespace, and the
+// re-executed program has more.
 func (c *create) haveOneThread() {
-	c.cloneAgain(0, "a process with one thread, as joining a user namespace wants it")
+	c.cloneAgain(0, "a process with one thread, as joining a namespace of these kinds wants it")
 }
 
 // openProc keeps hold of the host's /proc, if there are labels to be written: each process has files of its

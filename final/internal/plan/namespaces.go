@@ -94,8 +94,12 @@ const late = unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME
 // is to belong to it must be made after that. And whoever makes a time namespace stays in the old one; so that
 // clocks never jump, its children begin in the new.
 func (set namespaces) twice() bool {
-	_, user := set[specs.UserNamespace]
-	return user || set.new(specs.TimeNamespace)
+	return set.new(specs.UserNamespace) || set.new(specs.TimeNamespace) || set.alone()
+}
+
+// alone tells whether the spec gives a namespace by path that only a process with one thread may join.
+func (set namespaces) alone() bool {
+	return set.joined(specs.UserNamespace) || set.joined(specs.MountNamespace) || set.joined(specs.TimeNamespace)
 }
 
 // CloneFlags are those of the namespaces that the container side begins in.
@@ -124,7 +128,7 @@ func Births(l *op.List) (n int) {
 // having joined others before that.
 func (c *create) enterNamespaces() error {
 	set := namespacesOf(c.spec)
-	if c.o.User != 0 {
+	if set.alone() {
 		c.haveOneThread()
 	}
 	for _, join := range []struct {
@@ -139,7 +143,7 @@ func (c *create) enterNamespaces() error {
 		if join.fd != 0 {
 			setns := op.Setns(op.Int(join.fd), join.kind)
 			setns.Why = "the " + join.what + " namespace of the spec, which only a process with one thread may join"
-			setns.Means = "linux.namespaces: join " + join.what + " (with --executor reexec it cannot be done)"
+			setns.Means = "linux.namespaces: join " + join.what
 			setns.Shell = "nsenter --" + join.what + "=" + set[specs.LinuxNamespaceType(join.what)].Path
 			c.Add(setns)
 		}
