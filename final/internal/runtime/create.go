@@ -80,28 +80,33 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 			err = errors.Join(err, undo.run())
 		}
 	}()
-	group, err := r.makeGroup(c, s)
+	group, err := r.nameGroup(c, s)
 	if err != nil {
 		return nil, err
 	}
-	undo.push(func() error { return group.Remove(r.Door) })
+	c.Cgroups, c.Systemd = group.Paths(), group.Unit()
 	if err := c.noteMount(s); err != nil {
 		return nil, err
 	}
 	undo.push(made.unmount)
-	if err := errors.Join(c.write(), os.WriteFile(c.path(configFile), text, 0o600)); err != nil {
+	// All is noted before it is there: whoever ends us from now on leaves nothing that nobody knows of.
+	if err := errors.Join(os.WriteFile(c.path(configFile), text, 0o600), c.write()); err != nil {
 		return nil, err
 	}
+	if err := makeGroup(r.Door, group, s); err != nil {
+		return nil, err
+	}
+	undo.push(func() error { return group.Remove(r.Door) })
 
 	b, err := c.begin(s, group, o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { b.close() }()
-	undo.push(func() error { b.end(); return nil })
+	undo.push(func() error { b.end(); b.close(); return nil })
 	if err := c.finish(b, s, group, o); err != nil {
 		return nil, err
 	}
+	defer b.close()
 	c.Complete = true
 	if err := c.write(); err != nil {
 		return nil, err
@@ -189,20 +194,12 @@ func (r *Runtime) nameGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) 
 }
 
 // makeGroup makes the container's cgroup, with its limits.
-func (r *Runtime) makeGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) {
-	group, err := r.nameGroup(c, s)
-	if err != nil {
-		return nil, err
-	}
+func makeGroup(door *kernel.Door, group *cgroup.Group, s *specs.Spec) error {
 	resources := &specs.LinuxResources{}
 	if s.Linux != nil && s.Linux.Resources != nil {
 		resources = s.Linux.Resources
 	}
-	if err := group.Create(r.Door, resources); err != nil {
-		return nil, err
-	}
-	c.Cgroups, c.Systemd = group.Paths(), group.Unit()
-	return group, nil
+	return group.Create(door, resources)
 }
 
 // delegate gives the container's cgroup to its user, where it has a user namespace and a cgroup namespace and
@@ -278,12 +275,9 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 	return &side{Process: process, list: list, sync: ours, born: command.Cgroup != nil}, nil
 }
 
-// finish takes the container side from its first moment to where it waits for start.
-func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o CreateOptions) error {
+// equip does to a new container side what only the parent can do.
+func (c *Container) equip(b *side, s *specs.Spec, group *cgroup.Group) error {
 	r := c.runtime
-	if err := b.replace(); err != nil {
-		return err
-	}
 	if err := group.Add(r.Door, b.Pid, b.born, true); err != nil {
 		return err
 	}
@@ -301,8 +295,16 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 		return err
 	}
 	b.explain(r.Door.Explain, firstMessage(s))
-	if err := send(b.sync, plan.Go); err != nil {
-		return b.report(errEnded)
+	return send(b.sync, plan.Go)
+}
+
+// finish takes the container side from its first moment to where it waits for start.
+func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o CreateOptions) error {
+	if err := b.replace(); err != nil {
+		return err
+	}
+	if err := c.equip(b, s, group); err != nil {
+		return b.reason(err)
 	}
 	for {
 		message, _, err := receive(b.sync, b.list)
@@ -317,9 +319,9 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 			if err := c.createHooks(s); err != nil {
 				return err
 			}
-			b.explain(r.Door.Explain, plan.Ready)
+			b.explain(c.runtime.Door.Explain, plan.Ready)
 			if err := send(b.sync, plan.Go); err != nil {
-				return b.report(errEnded)
+				return b.reason(err)
 			}
 		case plan.Ready:
 			if err := c.settle(b.Pid); err != nil {

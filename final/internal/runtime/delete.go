@@ -51,26 +51,27 @@ func (c *Container) destroy() error {
 	if err := c.end(); err != nil {
 		return err
 	}
-	s, err := c.spec()
-	switch {
-	case err == nil:
-		c.poststop(s)
-	case !errors.Is(err, fs.ErrNotExist):
-		c.runtime.warn([]string{err.Error()})
+	s, specErr := c.spec()
+	if err := os.RemoveAll(c.dir); err != nil {
+		return err
 	}
-	return os.RemoveAll(c.dir)
+	switch {
+	case specErr == nil:
+		c.poststop(s)
+	case !errors.Is(specErr, fs.ErrNotExist): // create was ended early
+		c.runtime.warn([]string{specErr.Error()})
+	}
+	return nil
 }
 
 // end ends every process of the container and removes its cgroup and its mounts.
 func (c *Container) end() error {
-	if c.alive() {
-		if err := c.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+	if err := c.kill(); err != nil {
+		return err
+	}
+	if c.Pid == 0 {
+		if err := c.awaitEmpty(); err != nil {
 			return err
-		}
-		for deadline := time.Now().Add(patience); c.alive(); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				return fmt.Errorf("container %q: process %d: still there %v after SIGKILL", c.ID, c.Pid, patience)
-			}
 		}
 	}
 	err := c.group().Remove(c.runtime.Door)
@@ -78,6 +79,37 @@ func (c *Container) end() error {
 		err = nil
 	}
 	return errors.Join(err, c.unmount())
+}
+
+// kill ends the container's first process, and waits for that.
+func (c *Container) kill() error {
+	if !c.alive() {
+		return nil
+	}
+	if err := c.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	for deadline := time.Now().Add(patience); c.alive(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("container %q: process %d: still there %v after SIGKILL", c.ID, c.Pid, patience)
+		}
+	}
+	return nil
+}
+
+// awaitEmpty is for a container whose create was ended before it had noted a process. One that it may have
+// started ends by itself, and whoever else is in the group is a stranger, of a group that create was about to
+// refuse: not ours to kill.
+func (c *Container) awaitEmpty() error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		pids, err := c.group().Pids(true)
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("container %q: processes %v: in its cgroup, and not started by it", c.ID, pids)
+		}
+	}
 }
 
 // Abandoned returns the ids of containers whose create was ended half-way. Nobody else will remove them.

@@ -139,11 +139,11 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 		}
 	}()
 	if err := c.runtime.prepare(b.Pid, s, o.Process, false); err != nil {
-		return err
+		return b.reason(err)
 	}
 	b.explain(c.runtime.Door.Explain, "")
 	if err := send(b.sync, plan.Go); err != nil {
-		return b.report(errEnded)
+		return b.reason(err)
 	}
 	if err := b.replace(); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 			return err
 		}
 		if err := send(b.sync, plan.Go); err != nil {
-			return b.report(errEnded)
+			return b.reason(err)
 		}
 	}
 }

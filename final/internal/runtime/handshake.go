@@ -44,15 +44,20 @@ var errEnded = errors.New("the container side has ended")
 
 // receive waits for a message: the container side's, or the error that it reports. pid is the sender's.
 func receive(from *os.File, list *op.List) (message string, pid int, err error) {
+	return receiveNow(from, list, 0)
+}
+
+// receiveNow is receive with flags of recvmsg(2): with MSG_DONTWAIT it is EAGAIN if there is no message yet.
+func receiveNow(from *os.File, list *op.List, flags int) (message string, pid int, err error) {
 	buffer, control := make([]byte, op.ReportSize+1), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	var n, controls int
 	for {
-		n, controls, _, _, err = unix.Recvmsg(int(from.Fd()), buffer, control, unix.MSG_CMSG_CLOEXEC)
+		n, controls, _, _, err = unix.Recvmsg(int(from.Fd()), buffer, control, flags|unix.MSG_CMSG_CLOEXEC)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
-	if n == 0 && (err == nil || errors.Is(err, unix.ECONNRESET)) {
+	if n == 0 && err == nil || errors.Is(err, unix.ECONNRESET) { // it ended, without having read all that we sent
 		return "", 0, errEnded
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -81,7 +83,8 @@ func (c *Container) undoHooks(s *specs.Spec) func() error {
 
 // outside runs one hook on the host.
 func (c *Container) outside(hook specs.Hook, s *specs.Spec, status Status) error {
-	return c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
+	keepInherited()
+	return c.hook(hook, c.stateAs(s, status), func(ctx context.Context, state []byte, output io.Writer) error {
 		what := kernel.Call{Op: "execve", Object: hook.Path, Value: fmt.Sprintf("%q", hookArgs(hook)), Shell: hook.Path}
 		return c.runtime.Door.Do(what, func() error {
 			cmd := exec.CommandContext(ctx, hook.Path)
@@ -96,10 +99,12 @@ func (c *Container) outside(hook specs.Hook, s *specs.Spec, status Status) error
 // A starter starts a hook in the container's namespaces, with these as its standard streams.
 type starter func(s *specs.Spec, hook specs.Hook, stdin, output *os.File) (*side, error)
 
-// runInside runs hooks in the container's namespaces.
+// runInside runs hooks in the container's namespaces. The pid in the state is the one that the container knows.
 func (c *Container) runInside(name string, hooks []specs.Hook, s *specs.Spec, status Status, start starter) error {
 	for i, hook := range hooks {
-		err := c.hook(hook, s, status, func(ctx context.Context, state []byte, output io.Writer) error {
+		state := c.stateAs(s, status)
+		state.Pid = pidInside(c.Pid)
+		err := c.hook(hook, state, func(ctx context.Context, state []byte, output io.Writer) error {
 			return inside(ctx, state, output, func(stdin, output *os.File) (*side, error) {
 				return start(s, hook, stdin, output)
 			})
@@ -128,19 +133,19 @@ func hookEnv(h specs.Hook) []string {
 }
 
 // hook runs one hook with the container's state, and bounds its time.
-func (c *Container) hook(h specs.Hook, s *specs.Spec, status Status, run func(context.Context, []byte, io.Writer) error) error {
+func (c *Container) hook(h specs.Hook, state *State, run func(context.Context, []byte, io.Writer) error) error {
 	ctx := context.Background()
 	if h.Timeout != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
 		defer cancel()
 	}
-	state, err := json.Marshal(c.stateAs(s, status))
+	text, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
 	var output bytes.Buffer
-	err = run(ctx, state, &output)
+	err = run(ctx, text, &output)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("it took longer than its timeout, %d s", *h.Timeout)
@@ -241,4 +246,19 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 		return fmt.Errorf("exit status %d", status.ExitStatus())
 	}
 	return nil
+}
+
+// pidInside is a process's id in its own PID namespace, the last of those that it has (proc_pid_status(5)):
+//
+//	NSpid:	4711	1
+func pidInside(pid int) int {
+	text, _ := kernel.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(text, "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	for word := range strings.FieldsSeq(line) {
+		if inner, err := strconv.Atoi(word); err == nil {
+			pid = inner
+		}
+	}
+	return pid
 }

@@ -89,6 +89,9 @@ func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 		case specs.UserNamespace:
 			d.User = h.add(file)
 		case specs.MountNamespace:
+			if same, err := sameFile(n.Path, "/proc/thread-self/ns/mnt"); err != nil || same {
+				return errors.Join(err, fmt.Errorf("linux.namespaces[%d].path: %s: it is the runtime's own, which would get another root", i, n.Path))
+			}
 			d.Mount = h.add(file)
 		case specs.TimeNamespace:
 			d.Time = h.add(file)
@@ -151,6 +154,9 @@ func (h *handover) addSources(door *kernel.Door, s *specs.Spec, o *plan.Options)
 // launch starts a container side with our stub or, where that cannot be, with the re-executed program.
 func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Process, err error) {
 	c.Files, c.Reexec = h.files, r.Reexec
+	if r.edit != nil {
+		r.edit(c.List)
+	}
 	start := func() error {
 		what := kernel.Call{Op: "clone", Object: c.Name, Value: plan.FlagNames(c.Cloneflags), Shell: plan.UnshareCommand(c.Cloneflags)}
 		return r.Door.Do(what, func() (err error) {
@@ -184,4 +190,14 @@ func (s *side) report(err error) error {
 	}
 	s.end()
 	return err
+}
+
+// reason is why something that was to be done to a container side failed: if it has ended meanwhile, that is
+// the reason, and it may have reported its own.
+func (s *side) reason(err error) error {
+	_, _, reported := receiveNow(s.sync, s.list, unix.MSG_DONTWAIT)
+	if reported == nil || errors.Is(reported, unix.EAGAIN) {
+		return err
+	}
+	return s.report(reported)
 }

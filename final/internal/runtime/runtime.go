@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/op"
 )
 
 // A Runtime is a set of containers: those with a state directory below Root.
@@ -31,6 +32,10 @@ type Runtime struct {
 
 	// Warn, if not nil, is told what was asked for and not done, with the reason.
 	Warn func(string)
+
+	// edit, if not nil, changes the list of a container side before that begins. It is there for tests: to
+	// make a certain op fail.
+	edit func(*op.List)
 }
 
 func (r *Runtime) warn(warnings []string) {

@@ -80,7 +80,7 @@ func (c *Container) Start() error {
 	err = c.awaitExec(connection, s)
 	_ = os.Remove(c.path(startFile)) // gone already if the container was deleted meanwhile
 	if err != nil {
-		return err
+		return errors.Join(err, c.kill()) // it has ended, or is about to
 	}
 	if err := c.runHooks("poststart", hooksOf(s).Poststart, s, Running); err != nil {
 		return errors.Join(err, c.destroy())
@@ -106,7 +106,7 @@ func (c *Container) awaitExec(connection *os.File, s *specs.Spec) error {
 		err = c.passListener(file, c.Pid, message, s)
 		file.Close()
 		if err != nil {
-			return errors.Join(err, c.signal(unix.SIGKILL))
+			return err
 		}
 		if err := send(connection, plan.Go); err != nil {
 			return err

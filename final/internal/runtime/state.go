@@ -156,18 +156,22 @@ func (c *Container) Status() (Status, error) {
 	return Running, nil
 }
 
-// waits tells whether the container side waits to be started: somebody listens at its socket. To try it is
-// harmless; it goes back to its wait.
+// waits tells whether the container side waits to be started: whether somebody listens at its socket. The file
+// alone does not say it; it stays if `start` is ended before it has removed it. So one of another type knocks:
+// the kernel turns it away (EPROTOTYPE, connect(2)), and whoever listens, frozen perhaps, is not bothered.
 func (c *Container) waits() bool {
 	if !exists(c.path(startFile)) {
 		return false
 	}
-	connection, err := c.connect()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
-	connection.Close()
-	return true
+	defer unix.Close(fd)
+	err = at(c.dir, func(path string) error {
+		return unix.Connect(fd, &unix.SockaddrUnix{Name: path + "/" + startFile})
+	})
+	return errors.Is(err, unix.EPROTOTYPE)
 }
 
 func exists(path string) bool {
