@@ -69,17 +69,19 @@ func (c *Command) Start() (*Process, error) {
 		}
 		files = append(files, file.Fd())
 	}
-	executable := memory
+	files = append(files, memory.Fd())
 	if c.Reexec {
-		files = append(files, memory.Fd())
-		if executable, err = self(); err != nil {
+		program, err := self()
+		if err != nil {
 			return nil, err
 		}
-		defer executable.Close()
+		defer program.Close()
+		files = append(files, program.Fd())
 	} else {
 		argv = []string{c.Name}
 	}
-	path := fmt.Sprintf("/proc/self/fd/%d", executable.Fd())
+	// The number that it has in the child: what it has here may be another file's there. The list closes it.
+	path := fmt.Sprintf("/proc/self/fd/%d", len(files)-1)
 
 	pidfd := -1
 	attributes := &syscall.SysProcAttr{Cloneflags: c.Cloneflags, PidFD: &pidfd}
