@@ -53,11 +53,13 @@ func receiveNow(from *os.File, list *op.List, flags int) (message string, pid in
 	var n, controls int
 	for {
 		n, controls, _, _, err = unix.Recvmsg(int(from.Fd()), buffer, control, flags|unix.MSG_CMSG_CLOEXEC)
-		if !errors.Is(err, unix.EINTR) {
+		// ECONNRESET: it ended without having read all that we sent. The kernel says so once, and before it hands out
+		// what was sent to us.
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNRESET) {
 			break
 		}
 	}
-	if n == 0 && err == nil || errors.Is(err, unix.ECONNRESET) { // it ended, without having read all that we sent
+	if n == 0 && err == nil {
 		return "", 0, errEnded
 	}
 	if err != nil {
