@@ -63,6 +63,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	}
 	c = &Container{runtime: r, dir: r.dir(id), record: record{
 		ID: id, Bundle: bundle, Created: time.Now().UTC(), NoNewKeyring: o.NoNewKeyring,
+		Annotations: s.Annotations, Hooks: s.Hooks, Bare: len(s.Process.Args) == 0,
 	}}
 	if c.Rootfs, err = rootOf(s, bundle); err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	}
 	defer held.Close()
 	made := c // a return sets c to nil before the stack runs
-	undo := undoStack{func() error { return os.RemoveAll(made.dir) }, made.undoHooks(s)}
+	undo := undoStack{func() error { return os.RemoveAll(made.dir) }, made.undoHooks}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, undo.run())
@@ -316,7 +317,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 			if err := c.settle(b.Pid); err != nil {
 				return err
 			}
-			if err := c.createHooks(s); err != nil {
+			if err := c.createHooks(); err != nil {
 				return err
 			}
 			b.explain(c.runtime.Door.Explain, plan.Ready)

@@ -51,16 +51,10 @@ func (c *Container) destroy() error {
 	if err := c.end(); err != nil {
 		return err
 	}
-	s, specErr := c.spec()
 	if err := os.RemoveAll(c.dir); err != nil {
 		return err
 	}
-	switch {
-	case specErr == nil:
-		c.poststop(s)
-	case !errors.Is(specErr, fs.ErrNotExist): // create was ended early
-		c.runtime.warn([]string{specErr.Error()})
-	}
+	c.poststop()
 	return nil
 }
 

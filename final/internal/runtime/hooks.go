@@ -23,38 +23,38 @@ import (
 	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
-// hooksOf returns the spec's hooks, none if it has none.
-func hooksOf(s *specs.Spec) specs.Hooks {
-	if s.Hooks == nil {
+// hooks are the spec's, none if it has none.
+func (c *Container) hooks() specs.Hooks {
+	if c.Hooks == nil {
 		return specs.Hooks{}
 	}
-	return *s.Hooks
+	return *c.Hooks
 }
 
 // createHooks runs the hooks that belong between the namespaces and the pivot, in the specification's order.
 // If one fails, those of poststop are to run too (runtime.md, lifecycle).
-func (c *Container) createHooks(s *specs.Spec) error {
-	h := hooksOf(s)
+func (c *Container) createHooks() error {
+	h := c.hooks()
 	c.hooked = true
-	if err := c.runHooks("prestart", h.Prestart, s, Creating); err != nil {
+	if err := c.runHooks("prestart", h.Prestart, Creating); err != nil {
 		return err
 	}
-	if err := c.runHooks("createRuntime", h.CreateRuntime, s, Creating); err != nil {
+	if err := c.runHooks("createRuntime", h.CreateRuntime, Creating); err != nil {
 		return err
 	}
-	return c.runInside("createContainer", h.CreateContainer, s, Creating, c.joined)
+	return c.runInside("createContainer", h.CreateContainer, Creating, c.joined)
 }
 
 // startHooks runs the hooks that belong between start and the command, inside. The image says what they are:
 // they get no right that the command has not.
-func (c *Container) startHooks(s *specs.Spec) error {
-	return c.runInside("startContainer", hooksOf(s).StartContainer, s, Created, c.confined)
+func (c *Container) startHooks() error {
+	return c.runInside("startContainer", c.hooks().StartContainer, Created, c.confined)
 }
 
 // runHooks runs hooks on the host, one after the other. The first that fails is the last.
-func (c *Container) runHooks(name string, hooks []specs.Hook, s *specs.Spec, status Status) error {
+func (c *Container) runHooks(name string, hooks []specs.Hook, status Status) error {
 	for i, hook := range hooks {
-		if err := c.outside(hook, s, status); err != nil {
+		if err := c.outside(hook, status); err != nil {
 			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
 		}
 	}
@@ -63,28 +63,26 @@ func (c *Container) runHooks(name string, hooks []specs.Hook, s *specs.Spec, sta
 
 // poststop runs the hooks for the end of a container. One that fails is worth a warning: the others run all the
 // same, and the container goes.
-func (c *Container) poststop(s *specs.Spec) {
-	for i, hook := range hooksOf(s).Poststop {
-		if err := c.outside(hook, s, Stopped); err != nil {
+func (c *Container) poststop() {
+	for i, hook := range c.hooks().Poststop {
+		if err := c.outside(hook, Stopped); err != nil {
 			c.runtime.warn([]string{fmt.Sprintf("hooks.poststop[%d]: %s: %v", i, hook.Path, err)})
 		}
 	}
 }
 
 // undoHooks runs those hooks if there were others before.
-func (c *Container) undoHooks(s *specs.Spec) func() error {
-	return func() error {
-		if c.hooked {
-			c.poststop(s)
-		}
-		return nil
+func (c *Container) undoHooks() error {
+	if c.hooked {
+		c.poststop()
 	}
+	return nil
 }
 
 // outside runs one hook on the host.
-func (c *Container) outside(hook specs.Hook, s *specs.Spec, status Status) error {
+func (c *Container) outside(hook specs.Hook, status Status) error {
 	keepInherited()
-	return c.hook(hook, c.stateAs(s, status), func(ctx context.Context, state []byte, output io.Writer) error {
+	return c.hook(hook, c.stateAs(status), func(ctx context.Context, state []byte, output io.Writer) error {
 		what := kernel.Call{Op: "execve", Object: hook.Path, Value: fmt.Sprintf("%q", hookArgs(hook)), Shell: hook.Path}
 		return c.runtime.Door.Do(what, func() error {
 			cmd := exec.CommandContext(ctx, hook.Path)
@@ -97,16 +95,16 @@ func (c *Container) outside(hook specs.Hook, s *specs.Spec, status Status) error
 }
 
 // A starter starts a hook in the container's namespaces, with these as its standard streams.
-type starter func(s *specs.Spec, hook specs.Hook, stdin, output *os.File) (*side, error)
+type starter func(hook specs.Hook, stdin, output *os.File) (*side, error)
 
 // runInside runs hooks in the container's namespaces. The pid in the state is the one that the container knows.
-func (c *Container) runInside(name string, hooks []specs.Hook, s *specs.Spec, status Status, start starter) error {
+func (c *Container) runInside(name string, hooks []specs.Hook, status Status, start starter) error {
 	for i, hook := range hooks {
-		state := c.stateAs(s, status)
+		state := c.stateAs(status)
 		state.Pid = pidInside(c.Pid)
 		err := c.hook(hook, state, func(ctx context.Context, state []byte, output io.Writer) error {
 			return inside(ctx, state, output, func(stdin, output *os.File) (*side, error) {
-				return start(s, hook, stdin, output)
+				return start(hook, stdin, output)
 			})
 		})
 		if err != nil {
@@ -157,7 +155,7 @@ func (c *Container) hook(h specs.Hook, state *State, run func(context.Context, [
 
 // joined starts a hook in the namespaces of the container's first process, and changes nothing else: before the
 // pivot of the container side it finds the host's files there.
-func (c *Container) joined(_ *specs.Spec, hook specs.Hook, stdin, output *os.File) (b *side, err error) {
+func (c *Container) joined(hook specs.Hook, stdin, output *os.File) (b *side, err error) {
 	target, err := c.openTarget()
 	if err != nil {
 		return nil, err
@@ -189,7 +187,11 @@ func (c *Container) joined(_ *specs.Spec, hook specs.Hook, stdin, output *os.Fil
 }
 
 // confined starts a hook as one more process of the container.
-func (c *Container) confined(s *specs.Spec, hook specs.Hook, stdin, output *os.File) (*side, error) {
+func (c *Container) confined(hook specs.Hook, stdin, output *os.File) (*side, error) {
+	s, err := c.spec()
+	if err != nil {
+		return nil, err
+	}
 	process := *s.Process
 	process.Args, process.Env, process.Cwd, process.Terminal = hookArgs(hook), hookEnv(hook), "/", false
 	o := ExecOptions{Process: &process, path: hook.Path}

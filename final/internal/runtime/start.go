@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/op"
@@ -58,11 +57,7 @@ func (c *Container) Start() error {
 	if err := c.read(); err != nil { // it may have changed before we had the lock
 		return err
 	}
-	s, err := c.spec()
-	if err != nil {
-		return err
-	}
-	if s.Process == nil {
+	if c.Bare {
 		return fmt.Errorf("container %q: process: not set: there is nothing to start", c.ID)
 	}
 	connection, err := c.connect()
@@ -70,32 +65,36 @@ func (c *Container) Start() error {
 		return err
 	}
 	defer connection.Close()
-	if err := c.startHooks(s); err != nil {
+	if err := c.startHooks(); err != nil {
 		return errors.Join(err, c.destroy())
 	}
 	c.Late.explain(c.runtime.Door.Explain)
-	if err := send(connection, plan.Go); err != nil {
-		return fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
-	}
-	err = c.awaitExec(connection, s)
+	err = c.awaitExec(connection)
 	_ = os.Remove(c.path(startFile)) // gone already if the container was deleted meanwhile
 	if err != nil {
 		return errors.Join(err, c.kill()) // it has ended, or is about to
 	}
-	if err := c.runHooks("poststart", hooksOf(s).Poststart, s, Running); err != nil {
+	if err := c.runHooks("poststart", c.hooks().Poststart, Running); err != nil {
 		return errors.Join(err, c.destroy())
 	}
 	return nil
 }
 
-// awaitExec waits until the command runs: execve closes the connection.
-func (c *Container) awaitExec(connection *os.File, s *specs.Spec) error {
+// awaitExec gives the word to go, and waits until the command runs: execve closes the connection.
+func (c *Container) awaitExec(connection *os.File) error {
 	for {
-		message, _, err := receive(connection, c.Late.list())
+		gone := send(connection, plan.Go)
+		message, _, err := receive(connection, c.Late.list()) // it may have reported something before it went
 		switch {
+		case errors.Is(err, errEnded) && gone != nil:
+			return fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
 		case errors.Is(err, errEnded):
 			return nil
 		case err != nil:
+			return err
+		}
+		s, err := c.spec()
+		if err != nil {
 			return err
 		}
 		pidfd, err := unix.PidfdOpen(c.Pid, 0)
@@ -106,9 +105,6 @@ func (c *Container) awaitExec(connection *os.File, s *specs.Spec) error {
 		err = c.passListener(file, c.Pid, message, s)
 		file.Close()
 		if err != nil {
-			return err
-		}
-		if err := send(connection, plan.Go); err != nil {
 			return err
 		}
 	}

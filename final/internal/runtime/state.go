@@ -35,6 +35,11 @@ type record struct {
 
 	NoNewKeyring bool `json:"noNewKeyring,omitempty"` // its processes keep their caller's
 
+	// Of the spec, what start, state and delete need: to read the whole takes longer than all they do.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Hooks       *specs.Hooks      `json:"hooks,omitempty"`
+	Bare        bool              `json:"bare,omitempty"` // no process: it can be created, and not started
+
 	Complete bool `json:"complete"` // create has come to its end
 }
 
@@ -181,21 +186,17 @@ func exists(path string) bool {
 
 // State returns all there is to say of the container.
 func (c *Container) State() (*State, error) {
-	s, err := c.spec()
-	if err != nil {
-		return nil, err
-	}
 	status, err := c.Status()
 	if err != nil {
 		return nil, err
 	}
-	return c.stateAs(s, status), nil
+	return c.stateAs(status), nil
 }
 
-func (c *Container) stateAs(s *specs.Spec, status Status) *State {
+func (c *Container) stateAs(status Status) *State {
 	state := &State{
 		Version: specs.Version, ID: c.ID, Status: status, Bundle: c.Bundle, Rootfs: c.Rootfs, Created: c.Created,
-		Annotations: s.Annotations, Owner: owner(c.dir),
+		Annotations: c.Annotations, Owner: owner(c.dir),
 	}
 	if status != Stopped {
 		state.Pid = c.Pid
