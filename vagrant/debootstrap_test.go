@@ -49,7 +49,7 @@ func TestProvisionFreshDebian(t *testing.T) {
 		export GOPROXY=off # all is there by now
 		CGO_ENABLED=0 go build -o /tmp/ ./step01-reexec ./final
 		CGO_ENABLED=1 go build -o /tmp/ ./step01-reexec ./final
-		for program in iptables ip ps unshare strace qemu-system-x86_64 qemu-system-aarch64 shellcheck debootstrap; do command -v $program; done
+		for program in iptables ip ps unshare strace qemu-system-x86_64 qemu-system-aarch64 shellcheck debootstrap podman crun runc conmon containerd; do command -v $program; done
 		/tmp/step01-reexec -h 2>&1 | grep -q hostname`)
 
 	before := enter(t, root, repository, snapshot)

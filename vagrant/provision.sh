@@ -17,6 +17,11 @@ workshop=(ca-certificates git iproute2 iptables make procps sudo util-linux)
 # built with cgo and without.
 tests=(cpio debootstrap gcc libc6-dev qemu-system-arm qemu-system-x86 shellcheck strace xz-utils zstd)
 
+# The engines that final is tested with, by the command and the package that has it here: one that is there
+# already may be of another packager, Docker's for one, and is left alone. Docker itself is tested where it
+# is, and not installed: its daemon takes the machine's packet forwarding over.
+engines=(catatonit:catatonit conmon:conmon containerd:containerd crun:crun podman:podman runc:runc)
+
 # Tested with where the distribution has it: vagrant has left Ubuntu's archive.
 optional=(vagrant)
 
@@ -40,11 +45,12 @@ main() {
 	local packages=("${workshop[@]}")
 	case "${1-}" in
 	"") packages+=("${tests[@]}") ;;
-	--minimal) optional=() ;;
+	--minimal) engines=() optional=() ;;
 	*) die "unknown argument $1: usage: provision.sh [--minimal]" ;;
 	esac
 	check_host
 	install_packages "${packages[@]}"
+	install_engines
 	install_optional
 	install_go
 	fetch_modules
@@ -81,7 +87,7 @@ update() {
 	die "apt-get update failed three times: is there a network, and are the sources of apt in order?"
 }
 
-# install_packages installs those that are missing, and nothing they only recommend.
+# install_packages installs those that are missing, nothing they only recommend, and removes none for them.
 install_packages() {
 	local missing
 	missing=$(missing_packages "$@")
@@ -90,13 +96,21 @@ install_packages() {
 	say "install ${missing//$'\n'/ }"
 	local said
 	# shellcheck disable=SC2086 # a list
-	said=$(apt install --yes --no-install-recommends $missing 2>&1) || die "apt-get install failed: $said"
+	said=$(apt install --yes --no-remove --no-install-recommends $missing 2>&1) || die "apt-get install failed: $said"
 }
 
 missing_packages() {
 	local installed
 	installed=$(dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^ii  *//p' || true)
 	printf '%s\n' "$@" | grep --invert-match --line-regexp --fixed-strings --file=<(echo "$installed") || true
+}
+
+install_engines() {
+	local engine packages=()
+	for engine in "${engines[@]}"; do
+		command -v "${engine%:*}" >/dev/null || packages+=("${engine#*:}")
+	done
+	[ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
 }
 
 install_optional() {
