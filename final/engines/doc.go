@@ -1,0 +1,16 @@
+// Package engines has the tests that real engines drive an OCI runtime in: Podman, containerd and Docker as
+// the distribution packages them, each with a runtime of one's choice.
+//
+//	go test ./final/engines                    the default runtime
+//	RUNTIME=runc go test ./final/engines       another: a name in PATH, a path, or final, this tree's
+//	go test ./final/engines -run Podman/limits one script
+//
+// What an engine must be able to do with a runtime is told in the scripts under testdata, one directory per
+// engine, in the words that a person would type (testscript; commands_test.go has the words that are ours).
+// TestDifference needs no engine: it gives the same bundles to crun, runc and RUNTIME, and compares the
+// containers from inside and from the host.
+//
+// All of it happens in a world of its own (world_test.go): new namespaces, in which the machine's files can
+// only be read, and a cgroup in every hierarchy, which is the root of all that is seen there. No registry is
+// asked: the image is the lab, made by `final rootfs`.
+package engines

@@ -1,0 +1,56 @@
+//go:build linux
+
+package engines
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// image is the name of the lab as an image, and what ctr, which completes no names, calls it.
+const image = "docker.io/library/lab:latest"
+
+// makeLab makes in dir the program final, a root file system of it, rootfs, and an image of that for all
+// engines to load: lab.tar.
+func makeLab(dir string) error {
+	for _, command := range [][]string{
+		{"go", "build", "-o", dir + "/final", "github.com/simple-container/simple-container/final"},
+		{dir + "/final", "rootfs", dir + "/rootfs"},
+		{"tar", "-C", dir + "/rootfs", "-cf", dir + "/layer.tar", "."},
+	} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%q: %w\n%s", command, err, out)
+		}
+	}
+	defer os.Remove(dir + "/layer.tar")
+	layer, err := tarball.LayerFromFile(dir+"/layer.tar", tarball.WithCompressionLevel(1))
+	if err != nil {
+		return err
+	}
+	made, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return err
+	}
+	file, err := made.ConfigFile()
+	if err != nil {
+		return err
+	}
+	file.OS, file.Architecture = "linux", runtime.GOARCH
+	file.Config = v1.Config{Env: []string{"PATH=/bin"}, Cmd: []string{"sh"}}
+	if made, err = mutate.ConfigFile(made, file); err != nil {
+		return err
+	}
+	tag, err := name.NewTag(image)
+	if err != nil {
+		return err
+	}
+	return tarball.WriteToFile(dir+"/lab.tar", tag, made)
+}
