@@ -1,0 +1,121 @@
+//go:build linux
+
+package engines
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// A difference is one between a runtime and runc that is as it should be.
+type difference struct {
+	runtime string         // the base of its name
+	bundle  string         // or empty for all
+	section string         // of facts
+	line    *regexp.Regexp // of the runtime or of runc
+	because string
+}
+
+func allow(runtime, bundle, section, line, because string) difference {
+	return difference{runtime, bundle, section, regexp.MustCompile("^(?:" + line + ")$"), because}
+}
+
+func (d difference) covers(runtime, bundle, section, line string) bool {
+	return d.runtime == runtime && (d.bundle == "" || d.bundle == bundle) &&
+		d.section == section && d.line.MatchString(line)
+}
+
+// allowed are all of them. One that did not happen fails the test: the list must not outlive its reasons.
+var allowed = []difference{
+	allow("crun", "", "dev", `/dev/core symbolic link .*|/proc/kcore`,
+		"runc makes this link only where the kernel has /proc/kcore"),
+	allow("crun", "", "mounts", `/ /sys ro\S* - sysfs sysfs r[wo]`,
+		"runc mounts the sysfs itself read-only, crun the place"),
+	allow("crun", "", "mounts", `/ /sys/fs/cgroup rw\S* - tmpfs (cgroup|tmpfs) rw,(size=1024k|mode=755)\S*`,
+		"a directory for v1's mounts: crun's is small"),
+	allow("crun", "", "mounts", `/\S* /sys/fs/cgroup/\S+ ro\S* - cgroup \S+ rw,\S+`,
+		"the name of a source without a device: anything will do"),
+	allow("crun", "", "mounts", `/(bus|fs|irq|sys) /proc/(bus|fs|irq|sys) ro,\S* - proc proc rw`,
+		"crun forgets the flags of /proc in a read-only path of it"),
+	allow("crun", "", "mounts", `/ /\S+ ro,relatime - tmpfs tmpfs (rw,size=0k|ro)\S*`,
+		"what masks a directory is empty, and must not be written to"),
+	allow("crun", "", "mounts", `/null /\S+ (r[ow],relatime - devtmpfs devtmpfs|rw,nosuid - tmpfs tmpfs) .*`,
+		"what masks a file: crun takes the host's /dev/null"),
+	allow("crun", "", "limits of the cgroup", `devices.list: c (5:1|10:200) rwm`,
+		"nobody asked for either: crun allows /dev/console, runc /dev/net/tun"),
+	allow("crun", "mounts", "files", `/mnt/made directory 1?755 .*`,
+		"a directory on the way to a mount point: crun makes it sticky"),
+	allow("crun", "other users", "dev", `/dev/mqueue .*`,
+		"the group that runc mounts it as is none in the container"),
+	allow("crun", "other users", "mounts", `/(null|zero|full|tty|u?random) /dev/\S+ .*`,
+		"mknod is not for others: both mount the host's, with other flags"),
+	allow("crun", "propagation", "mounts", `.*`,
+		"runc 1.1's containers stay private: what they mount the root on is, whatever is asked for"),
+}
+
+// TestDifference gives each bundle to crun, to runc and to RUNTIME, and compares.
+func TestDifference(t *testing.T) {
+	need(t, "crun", "runc")
+	watch := watch(t)
+	runtimes := []string{"crun"}
+	if tested := runtimeUnderTest(t); !slices.Contains([]string{"crun", "runc"}, filepath.Base(tested)) {
+		runtimes = append(runtimes, tested)
+	}
+	used, ran := make([]bool, len(allowed)), map[string]int{}
+	for _, bundle := range bundles {
+		t.Run(bundle.name, func(t *testing.T) {
+			reference := observe(t, "runc", bundle.change)
+			for _, runtime := range runtimes {
+				name := filepath.Base(runtime)
+				ran[name]++
+				compare(t, name, bundle.name, observe(t, runtime, bundle.change), reference, used)
+			}
+		})
+	}
+	for i, d := range allowed {
+		if ran[d.runtime] == len(bundles) && !used[i] && !t.Failed() {
+			t.Errorf("allowed, but did not happen: %s, %s: %s", d.runtime, d.section, d.line)
+		}
+	}
+	watch.compare(t)
+}
+
+// compare reports the lines that only one of two containers has, unless they are allowed.
+func compare(t *testing.T, runtime, bundle string, got, want facts, used []bool) {
+	t.Helper()
+	sections := slices.AppendSeq(slices.Collect(maps.Keys(got)), maps.Keys(want))
+	slices.Sort(sections)
+	for _, section := range slices.Compact(sections) {
+		report := func(sign, line string) {
+			for i, d := range allowed {
+				if d.covers(runtime, bundle, section, line) {
+					used[i] = true
+					return
+				}
+			}
+			t.Errorf("%s, %s: %s %s", runtime, section, sign, line)
+		}
+		for _, line := range without(got[section], want[section]) {
+			report("has", line)
+		}
+		for _, line := range without(want[section], got[section]) {
+			report("has not", line)
+		}
+	}
+}
+
+// without returns the lines of a that b has not, where each line of b stands for one of a.
+func without(a, b []string) (rest []string) {
+	b = slices.Clone(b)
+	for _, line := range a {
+		if i := slices.Index(b, line); i >= 0 {
+			b = slices.Delete(b, i, i+1)
+			continue
+		}
+		rest = append(rest, line)
+	}
+	return rest
+}
