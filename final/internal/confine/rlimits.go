@@ -8,6 +8,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/op"
 )
 
 // An Rlimit is a resource limit of a process. The parent sets it from outside (prlimit(2)), where the
@@ -43,4 +45,33 @@ func Rlimits(p *specs.Process) ([]Rlimit, error) {
 		list = append(list, Rlimit{r.Type, resource, unix.Rlimit{Cur: r.Soft, Max: r.Hard}})
 	}
 	return list, nil
+}
+
+// room is how many descriptors a container side may open before its command, whatever the command may.
+const room = 1024
+
+// AtFirst is the limit until the command: the parent sets it, who may raise limits.
+func (r Rlimit) AtFirst() unix.Rlimit {
+	if r.Resource != unix.RLIMIT_NOFILE {
+		return r.Limit
+	}
+	return unix.Rlimit{Cur: max(r.Limit.Cur, room), Max: max(r.Limit.Max, room)}
+}
+
+// AtLast lowers what was higher at first.
+func AtLast(l *op.List, p *specs.Process) error {
+	limits, err := Rlimits(p)
+	if err != nil {
+		return err
+	}
+	for _, r := range limits {
+		if r.AtFirst() == r.Limit {
+			continue
+		}
+		l.Add(op.Op{Name: "prlimit64", Nr: unix.SYS_PRLIMIT64, Args: []op.Arg{
+			op.Int(0), op.Int(r.Resource).As(r.Name), op.Ref(op.Words(r.Limit.Cur, r.Limit.Max)).As(fmt.Sprintf("{%d, %d}", r.Limit.Cur, r.Limit.Max)),
+			op.Null(),
+		}, Shell: fmt.Sprintf("ulimit -Sn %d -Hn %d", r.Limit.Cur, r.Limit.Max), Why: "until here, more descriptors were needed"})
+	}
+	return nil
 }

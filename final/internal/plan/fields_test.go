@@ -43,7 +43,7 @@ var fields = []struct{ path, value, refused, by string }{
 	{"process.capabilities.inheritable", `["CAP_KILL"]`, "", ""},
 	{"process.capabilities.permitted", `["CAP_CHOWN"]`, "", ""},
 	{"process.capabilities.ambient", `["CAP_NET_RAW"]`, "process.capabilities.ambient", ""},
-	{"process.rlimits.", ``, "", byParent},
+	{"process.rlimits.", ``, "", byParent}, // but for the last word about RLIMIT_NOFILE
 	{"process.noNewPrivileges", `true`, "", ""},
 	{"process.apparmorProfile", `"strict"`, `process.apparmorProfile`, ""}, // the tests' machine has no LSM
 	{"process.oomScoreAdj", ``, "", byParent},

@@ -36,12 +36,13 @@ func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool
 		return err
 	}
 	for i, limit := range limits {
-		values := fmt.Sprintf("%d:%d", limit.Limit.Cur, limit.Limit.Max)
+		first := limit.AtFirst()
+		values := fmt.Sprintf("%d:%d", first.Cur, first.Max)
 		what := kernel.Call{
 			Op: "prlimit", Object: fmt.Sprintf("%d %s", pid, limit.Name), Value: values,
 			Shell: fmt.Sprintf("prlimit --pid %d --%s=%s", pid, strings.ToLower(strings.TrimPrefix(limit.Name, "RLIMIT_")), values),
 		}
-		err := r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &limit.Limit, nil) })
+		err := r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &first, nil) })
 		if err != nil {
 			return fmt.Errorf("process.rlimits[%d]: %w", i, err)
 		}
