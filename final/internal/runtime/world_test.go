@@ -203,9 +203,21 @@ func newWorld(t *testing.T, reexec bool) *world {
 	t.Cleanup(func() {
 		w.Door.Trap = nil
 		list, _ := w.List()
+		done := make(chan struct{})
+		go func() { // a PID namespace ends only when all that were in it are reaped, and some are our children
+			for ; ; time.Sleep(time.Millisecond) {
+				select {
+				case <-done:
+					return
+				default:
+					reap()
+				}
+			}
+		}()
 		for _, c := range list {
 			w.check(w.Delete(c.ID, true))
 		}
+		close(done)
 		w.checkNothingLeft("the test")
 		w.check(os.RemoveAll(dir))
 	})
