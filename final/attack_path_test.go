@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,6 +107,37 @@ func TestMountTargetSwapped(t *testing.T) {
 			_ = swapper.Wait()
 			t.Logf("link to %s: %d of 15 containers were made", target, made)
 			isEmpty(t, outside)
+		}
+	})
+}
+
+// The kernel gives up on a path with .. in it, EAGAIN, while anybody renames a file anywhere. A container that
+// does nothing else would keep others from being made.
+func TestRenamesElsewhere(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		elsewhere := []string{filepath.Join(v.dir, "a"), filepath.Join(v.dir, "b")}
+		for _, dir := range append(elsewhere, v.image("real")) {
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("../../real", v.image("link")); err != nil {
+			t.Fatal(err)
+		}
+		swapper := hostCommand("swap", elsewhere[0], elsewhere[1])
+		if err := swapper.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = swapper.Process.Kill()
+			_ = swapper.Wait()
+		}()
+		v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, slices.Repeat([]string{"/link"}, 20)...)
+		v.spec.Process.Cwd = "/link"
+		for range 8 {
+			if out := v.run("echo", "made"); out != "made\n" {
+				t.Errorf("run: %q", out)
+			}
 		}
 	})
 }
