@@ -86,7 +86,9 @@ func walk() {
 				call = *at(call + 80)
 			}
 		case accepted(flags>>8, uintptr(errno)):
-			call = *at(call + 88)
+			if errno != syscall.EAGAIN { // else the same op again
+				call = *at(call + 88)
+			}
 		default:
 			*at(base + 24), *at(base + 32) = *at(call + 96), uintptr(errno)
 			call, *at(base + 8) = *at(base + 8), *at(base + 16)

@@ -72,7 +72,7 @@ func TestExecutorsAgree(t *testing.T) {
 	expected.Accept, expected.Accepted = []unix.Errno{unix.EPERM, unix.EBADF}, "on"
 	pid := op.NewVar("pid")
 	six := op.NewVar("area")
-	buffer := op.Zeros(8)
+	buffer, pair := op.Zeros(8), op.NewVar("pair")
 	target := &op.Var{Name: "target", Data: &op.Data{Bytes: []byte{1, 0, 0, 0, 0, 0, 0, 0}}} // dup3(1, 1) is EINVAL
 
 	for _, test := range []struct {
@@ -113,6 +113,16 @@ func TestExecutorsAgree(t *testing.T) {
 			{Nr: unix.SYS_DUP, Args: []op.Arg{op.Int(1)}, Result: &op.Var{Data: buffer}},
 			{Nr: unix.SYS_WRITE, Args: []op.Arg{op.Val(&op.Var{Data: buffer}), op.Str("dup"), op.Int(3)}}, op.Exit(0),
 		}, "dup", "", 0},
+		{"try again", []op.Op{ // there is nothing to receive, until the child has sent something
+			op.CloseRange(3, 0), op.Dup(op.Int(1), 0, 0), // so that the pair is 3 and 4
+			{Nr: unix.SYS_SOCKETPAIR, Args: []op.Arg{op.Int(unix.AF_UNIX), op.Int(unix.SOCK_DGRAM), op.Int(0), op.Addr(pair)}},
+			{Nr: unix.SYS_CLONE, Args: []op.Arg{op.Int(unix.SIGCHLD)}, Zero: "child"},
+			{Nr: unix.SYS_RECVFROM, Args: []op.Arg{op.Int(4), op.Ref(buffer), op.Int(8), op.Int(unix.MSG_DONTWAIT), op.Null(), op.Null()},
+				Accept: []unix.Errno{unix.EINTR, unix.EAGAIN}, Accepted: "no"}, op.Exit(0),
+			labelled("child", op.Op{Nr: unix.SYS_PPOLL, Args: []op.Arg{op.Null(), op.Int(0), op.Ref(op.Words(0, 20_000_000)), op.Null()}}),
+			{Nr: unix.SYS_SENDTO, Args: []op.Arg{op.Int(3), op.Str("x"), op.Int(1), op.Int(0), op.Null(), op.Int(0)}}, op.Exit(0),
+			labelled("no", op.Exit(1)),
+		}, "", "", 0},
 		{"a loop", []op.Op{
 			labelled("again", op.Op{Nr: unix.SYS_DUP3, Args: []op.Arg{op.Int(1), op.Val(target), op.Int(0)}, Accept: []unix.Errno{unix.EINVAL, unix.EBADF}, Accepted: "next"}),
 			op.Exit(8),

@@ -76,6 +76,8 @@ expected:
 	CBZ  R22, unexpected
 	CMP  R22, R0
 	BNE  expected
+	CMP  $11, R0 // EAGAIN that is accepted: the same op again
+	BEQ  call
 	MOVD 88(R20), R20 // the op after an accepted error
 	B    call
 

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,7 +76,7 @@ func ParseReport(report []byte, ops int) (index int, errno unix.Errno, err error
 //	        64  address for the result, or 0
 //	        72  address of the op to go on with after result 0
 //	        80                                 after any other result
-//	        88                                 after an error that is accepted
+//	        88                                 after an error that is accepted; after EAGAIN it is the same one
 //	        96  its index
 const (
 	headerSize = 40
@@ -134,7 +135,7 @@ func (e *encoder) put(offset int, value uint64) {
 }
 
 func (e *encoder) encode(index int, op Op) error {
-	if len(op.Args) > mostArgs || len(op.Accept) > mostErrnos {
+	if len(op.Args) > mostArgs || len(op.accepted()) > mostErrnos {
 		return fmt.Errorf("%d arguments, %d accepted errors: want at most %d and %d", len(op.Args), len(op.Accept), mostArgs, mostErrnos)
 	}
 	at := headerSize + opSize*index
@@ -151,7 +152,7 @@ func (e *encoder) encode(index int, op Op) error {
 		e.put(at+8+8*i, value)
 	}
 	e.image[at+56] = indirect
-	for i, errno := range op.Accept {
+	for i, errno := range op.accepted() {
 		if errno == 0 || errno > math.MaxUint8 {
 			return fmt.Errorf("accepted error %d: want 1 to %d", errno, math.MaxUint8)
 		}
@@ -175,6 +176,15 @@ func (e *encoder) encode(index int, op Op) error {
 	}
 	e.put(at+96, uint64(index))
 	return e.err
+}
+
+// accepted are the errors that are no failure. openat2(2) says EAGAIN for a path with .. in it whenever somebody
+// renames or mounts something meanwhile, anywhere: a container could keep all others from being made.
+func (o Op) accepted() []unix.Errno {
+	if o.Nr == unix.SYS_OPENAT2 {
+		return append(slices.Clone(o.Accept), unix.EAGAIN)
+	}
+	return o.Accept
 }
 
 // address lays data out, with all it points to, unless it is there already. A string with a zero byte would

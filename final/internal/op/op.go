@@ -22,11 +22,11 @@ const Let = -1
 
 // An Op is one system call.
 type Op struct {
-	Name   string // of the call, as in man section 2
-	Nr     int    // its number, unix.SYS_MOUNT and so on, or Let
-	Args   []Arg  // at most six
-	Accept []unix.Errno
-	Result *Var // where the result goes; nil if nobody wants it
+	Name   string       // of the call, as in man section 2
+	Nr     int          // its number, unix.SYS_MOUNT and so on, or Let
+	Args   []Arg        // at most six
+	Accept []unix.Errno // errors that are no failure; after EAGAIN, the op is made again
+	Result *Var         // where the result goes; nil if nobody wants it
 
 	Label string // the name that the jumps of other ops use; empty for most
 
