@@ -69,6 +69,8 @@ func ValidateProcess(p *specs.Process) error {
 	switch {
 	case len(p.Args) == 0 || p.Args[0] == "":
 		return errors.New("process.args: empty: want a command")
+	case strings.Contains(p.Cwd, "\x00"):
+		return fmt.Errorf("process.cwd: %q: it has a zero byte", p.Cwd)
 	case !path.IsAbs(p.Cwd):
 		return fmt.Errorf("process.cwd: %q: want an absolute path", p.Cwd)
 	case p.CommandLine != "":
