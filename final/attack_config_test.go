@@ -195,6 +195,19 @@ func TestStartContainerHookIsConfined(t *testing.T) {
 	})
 }
 
+// What a hook of the image's prints is kept by the runtime, on the host: there must be an end to it.
+func TestStartContainerHookPrintsWithoutEnd(t *testing.T) {
+	v := newVictim(t, false)
+	v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{
+		Path: "/bin/sh", Args: []string{"sh", "-c", "head -c 4000000 /dev/zero | tr '\\0' x; exit 1"}, Env: []string{"PATH=/bin"},
+	}}}
+	v.configure("true")
+	_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
+	if code != 1 || !strings.Contains(complaint, "startContainer") || len(complaint) > 1<<15 {
+		t.Errorf("run: exit code %d, %d bytes: %.300s; want an error of at most 32 KiB", code, len(complaint), complaint)
+	}
+}
+
 // In a user namespace nobody is root of the host: not by ids, not by files.
 func TestUserNamespaceReachesNothing(t *testing.T) {
 	byBoth(t, func(t *testing.T, v *victim) {

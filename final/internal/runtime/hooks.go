@@ -142,15 +142,25 @@ func (c *Container) hook(h specs.Hook, state *State, run func(context.Context, [
 	if err != nil {
 		return err
 	}
-	var output bytes.Buffer
+	var output beginning
 	err = run(ctx, text, &output)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("it took longer than its timeout, %d s", *h.Timeout)
-	case err != nil && output.Len() > 0:
-		return fmt.Errorf("%w, stdout and stderr: %s", err, bytes.TrimSpace(output.Bytes()))
+	case err != nil && len(output) > 0:
+		return fmt.Errorf("%w, stdout and stderr: %s", err, bytes.TrimSpace(output))
 	}
 	return err
+}
+
+// beginning keeps the beginning of what is written to it. A hook of the image's may write without end, and what
+// it writes is in our memory, not in the container's.
+type beginning []byte
+
+func (b *beginning) Write(p []byte) (int, error) {
+	const most = 16 << 10
+	*b = append(*b, p[:min(len(p), most-len(*b))]...)
+	return len(p), nil
 }
 
 // joined starts a hook in the namespaces of the container's first process, and changes nothing else: before the
