@@ -73,6 +73,7 @@ func newVictim(t *testing.T, reexec bool) *victim {
 	v.spec.Process.Env = append(v.spec.Process.Env, attackerEnv)
 	v.spec.Root.Readonly = false
 	t.Cleanup(func() {
+		v.program, v.caller = finalProgram(t), nil // whatever has become of the test's
 		v.final("delete", "--force", v.id)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
