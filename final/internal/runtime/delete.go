@@ -21,6 +21,9 @@ func (r *Runtime) Delete(id string, force bool) error {
 		return err
 	}
 	dir := r.dir(id)
+	if c, err := r.Load(id); err == nil && force {
+		_ = c.signal(unix.SIGKILL) // before the lock: who holds it may wait for this process
+	}
 	held, err := lock(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("container %q: %w", id, ErrNotExist)

@@ -60,6 +60,9 @@ func (c *Container) Start() error {
 	if c.Bare {
 		return fmt.Errorf("container %q: process: not set: there is nothing to start", c.ID)
 	}
+	if frozen, err := c.group().Frozen(); err == nil && frozen {
+		return fmt.Errorf("container %q: cannot start a paused container: resume it first", c.ID)
+	}
 	connection, err := c.connect()
 	if err != nil {
 		return err

@@ -146,8 +146,6 @@ func (c *Container) Status() (Status, error) {
 		return Creating, nil
 	case !c.Complete || !c.alive():
 		return Stopped, nil
-	case c.waits():
-		return Created, nil
 	}
 	frozen, err := c.group().Frozen()
 	switch {
@@ -155,8 +153,10 @@ func (c *Container) Status() (Status, error) {
 		return "", err
 	case err != nil: // it ended while we looked
 		return Stopped, nil
-	case frozen:
+	case frozen: // also one that waits to be started, and now cannot
 		return Paused, nil
+	case c.waits():
+		return Created, nil
 	}
 	return Running, nil
 }
