@@ -244,7 +244,8 @@ func (c *create) setNames() error {
 			continue
 		}
 		c.Add(op.Op{Name: name.call, Nr: name.nr, Args: []op.Arg{op.Str(name.value), op.Int(len(name.value))},
-			Shell: name.shell + name.value, Why: "the name in the container's uts namespace"})
+			Shell: name.shell + name.value, Why: "the name in the container's uts namespace",
+			Means: fmt.Sprintf("%s: %q", name.field, name.value)})
 	}
 	return nil
 }

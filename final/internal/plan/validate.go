@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -36,7 +37,15 @@ func checkVersion(s *specs.Spec) error {
 	if s.Version == "" {
 		return errors.New("ociVersion: missing")
 	}
-	if major, _, ok := strings.Cut(s.Version, "."); !ok || major != "1" {
+	// 1.0.2-dev+build (semver.org)
+	version, _, _ := strings.Cut(s.Version, "+")
+	version, _, _ = strings.Cut(version, "-")
+	numbers := strings.Split(version, ".")
+	wrong := func(number string) bool {
+		_, err := strconv.ParseUint(number, 10, 32)
+		return err != nil
+	}
+	if len(numbers) != 3 || numbers[0] != "1" || slices.ContainsFunc(numbers, wrong) {
 		return fmt.Errorf("ociVersion: %q: want 1.x, such as %s", s.Version, specs.Version)
 	}
 	return nil
@@ -77,7 +86,7 @@ func ValidateProcess(p *specs.Process) error {
 		return fmt.Errorf("process.commandLine: %q: it is for Windows", p.CommandLine)
 	case p.User.Username != "":
 		return fmt.Errorf("process.user.username: %q: it is for Windows", p.User.Username)
-	case p.ConsoleSize != nil && (p.ConsoleSize.Height > 65535 || p.ConsoleSize.Width > 65535):
+	case p.Terminal && p.ConsoleSize != nil && (p.ConsoleSize.Height > 65535 || p.ConsoleSize.Width > 65535):
 		return fmt.Errorf("process.consoleSize: %d × %d: too large", p.ConsoleSize.Height, p.ConsoleSize.Width)
 	}
 	for i, variable := range p.Env {
@@ -186,8 +195,11 @@ func checkHook(h specs.Hook) error {
 	return errors.Join(checkStrings("path", []string{h.Path}), checkStrings("args", h.Args), checkStrings("env", h.Env))
 }
 
-// checkFeatures refuses by name what this runtime does not do.
+// checkFeatures refuses by name what this runtime does not do, and what nobody may ask for.
 func checkFeatures(s *specs.Spec) error {
+	if _, ok := s.Annotations[""]; ok {
+		return errors.New(`annotations: "": a key must not be empty`)
+	}
 	if s.Linux != nil && s.Linux.IntelRdt != nil {
 		return errors.New("linux.intelRdt: not supported")
 	}

@@ -66,7 +66,7 @@ func TestRefused(t *testing.T) {
 			`process.cwd: "tmp": want an absolute path`},
 		{"a command line", spec(``, `, "commandLine": "cmd"`, ``, ``), `process.commandLine: "cmd": it is for Windows`},
 		{"a user by name", spec(``, `, "user": {"username": "ann"}`, ``, ``), `process.user.username: "ann": it is for Windows`},
-		{"a console too large", spec(``, `, "consoleSize": {"height": 65536, "width": 80}`, ``, ``), `process.consoleSize: 65536 × 80: too large`},
+		{"a console too large", spec(``, `, "terminal": true, "consoleSize": {"height": 65536, "width": 80}`, ``, ``), `process.consoleSize: 65536 × 80: too large`},
 		{"a zero byte", spec(``, `, "env": ["A=1", "B=\u0000"]`, ``, ``), `process.env[1]: "B=\x00": it has a zero byte`},
 		{"no variable", spec(``, `, "env": ["A"]`, ``, ``), `process.env[0]: "A": want NAME=VALUE`},
 		{"a umask too large", spec(``, `, "user": {"umask": 512}`, ``, ``), `process.user.umask: 01000: want at most 0777`},
