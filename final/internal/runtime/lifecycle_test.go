@@ -105,7 +105,7 @@ func TestDeleteForce(t *testing.T) {
 		c = w.create("b")
 		w.must(c.Pause())
 		for range 20 { // nobody can answer
-			w.wantStatus("b", Created)
+			w.wantStatus("b", Paused)
 		}
 		w.must(w.Delete("b", true))
 		w.checkNothingLeft("delete --force of one that was paused before its start")
