@@ -60,7 +60,7 @@ func (c *Container) Start() error {
 	if c.Bare {
 		return fmt.Errorf("container %q: process: not set: there is nothing to start", c.ID)
 	}
-	if frozen, err := c.group().Frozen(); err == nil && frozen {
+	if frozen, err := c.group().Frozen(); err == nil && frozen && exists(c.path(startFile)) {
 		return fmt.Errorf("container %q: cannot start a paused container: resume it first", c.ID)
 	}
 	connection, err := c.connect()
