@@ -13,8 +13,9 @@ import (
 )
 
 // MoveLink moves a network device of the calling thread's network namespace into another one, under a new
-// name if that is not empty, and sets it up there if it was up here. Its addresses come along, those that are
-// valid everywhere and not bound to the link (netlink drops them all on the way).
+// name if that is not empty, and sets it up there. A name with %d gets the first number that is free. The
+// addresses come along, those that are valid everywhere and not bound to the link (netlink drops them all on
+// the way).
 func (d *Door) MoveLink(name string, namespace *os.File, newName string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -42,6 +43,12 @@ func (d *Door) MoveLink(name string, namespace *os.File, newName string) error {
 		}
 		if err := netlink.LinkSetDown(link); err != nil { // a device that is up keeps its name
 			return err
+		}
+		if _, err := there.LinkByName(name); err == nil { // the old name is taken there: on the way it has another
+			link.Attrs().Name = fmt.Sprintf("move%d", link.Attrs().Index)
+			if err := netlink.LinkSetName(link, link.Attrs().Name); err != nil {
+				return err
+			}
 		}
 		return moveLink(link, there, int(namespace.Fd()), newName, addresses)
 	})
