@@ -187,6 +187,8 @@ func TestCommandLine(t *testing.T) {
 		{"events --stats ID", 0, `^\{"type":"stats","id":"ID","data":\{"cpu"`},
 		{"update ID --pids-limit 50", 0, `^$`},
 		{"kill ID NOSUCH", 1, `signal`},
+		{"kill ID SIGRTMIN+31", 1, `signal`},
+		{"kill ID RTMIN+30", 0, `^$`},
 		{"kill ID SIGKILL", 0, `^$`},
 		{"WAIT", 0, ``},
 		{"state ID", 0, `"pid": 0,\s+"status": "stopped"`},

@@ -34,7 +34,8 @@ var killVerb = verb{"kill ID [SIGNAL]", "Send a signal to a container, SIGTERM i
 		}
 	}}
 
-// parseSignal knows 9, KILL, SIGKILL and sigkill.
+// parseSignal knows 9, KILL, SIGKILL and sigkill, and RTMIN+3, which stops a systemd (signal(7): the C library
+// keeps the first two of the kernel's real-time signals for itself).
 func parseSignal(text string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n <= 64 {
 		return unix.Signal(n), nil
@@ -45,6 +46,16 @@ func parseSignal(text string) (unix.Signal, error) {
 	}
 	if signal := unix.SignalNum(name); signal != 0 {
 		return signal, nil
+	}
+	for from, base := range map[string]int{"SIGRTMIN": 34, "SIGRTMAX": 64} {
+		offset, ok := strings.CutPrefix(name, from)
+		if !ok {
+			continue
+		}
+		n, err := strconv.Atoi(offset) // +3, -1
+		if signal := base + n; (offset == "" || err == nil) && signal >= 34 && signal <= 64 {
+			return unix.Signal(signal), nil
+		}
 	}
 	return 0, fmt.Errorf("signal %q: unknown", text)
 }
