@@ -58,20 +58,24 @@ func (r Rlimit) AtFirst() unix.Rlimit {
 	return unix.Rlimit{Cur: max(r.Limit.Cur, room), Max: max(r.Limit.Max, room)}
 }
 
-// AtLast lowers what was higher at first.
-func AtLast(l *op.List, p *specs.Process) error {
+// AtLast sets what was another limit at first. raised is the limit of descriptors that Go has raised, if the
+// executor is in Go; else nil.
+func AtLast(l *op.List, p *specs.Process, raised *unix.Rlimit) error {
 	limits, err := Rlimits(p)
 	if err != nil {
 		return err
 	}
-	for _, r := range limits {
-		if r.AtFirst() == r.Limit {
-			continue
-		}
-		l.Add(op.Op{Name: "prlimit64", Nr: unix.SYS_PRLIMIT64, Args: []op.Arg{
-			op.Int(0), op.Int(r.Resource).As(r.Name), op.Ref(op.Words(r.Limit.Cur, r.Limit.Max)).As(fmt.Sprintf("{%d, %d}", r.Limit.Cur, r.Limit.Max)),
-			op.Null(),
-		}, Shell: fmt.Sprintf("ulimit -Sn %d -Hn %d", r.Limit.Cur, r.Limit.Max), Why: "until here, more descriptors were needed"})
+	at := slices.IndexFunc(limits, func(r Rlimit) bool { return r.Resource == unix.RLIMIT_NOFILE })
+	limit, why := raised, "Go has raised it"
+	if at >= 0 && (raised != nil || limits[at].AtFirst() != limits[at].Limit) {
+		limit, why = &limits[at].Limit, "until here, more descriptors were needed"
 	}
+	if limit == nil {
+		return nil
+	}
+	l.Add(op.Op{Name: "prlimit64", Nr: unix.SYS_PRLIMIT64, Args: []op.Arg{
+		op.Int(0), op.Int(unix.RLIMIT_NOFILE).As("RLIMIT_NOFILE"),
+		op.Ref(op.Words(limit.Cur, limit.Max)).As(fmt.Sprintf("{%d, %d}", limit.Cur, limit.Max)), op.Null(),
+	}, Shell: fmt.Sprintf("ulimit -Sn %d -Hn %d", limit.Cur, limit.Max), Why: why})
 	return nil
 }

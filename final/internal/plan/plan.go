@@ -37,6 +37,8 @@ type Options struct {
 
 	Path string // what to execute, for exec; empty is the process's args[0]
 
+	NoFile *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
+
 	NewKeyring bool // the process gets a session keyring of its own
 
 	// TargetKinds are the CLONE_NEW* of those namespaces of the target that are to be joined.

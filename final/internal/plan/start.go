@@ -50,7 +50,7 @@ func (c *create) execute() error {
 		return nil
 	}
 	c.keep(3+c.o.Preserved, "the command gets the descriptors meant for it, and no other")
-	if err := confine.AtLast(c.List, c.process); err != nil {
+	if err := confine.AtLast(c.List, c.process, c.o.NoFile); err != nil {
 		return err
 	}
 	if err := confine.Finish(c.List, c.process, c.o.Host, c.o.Filter, c.labels); err != nil {

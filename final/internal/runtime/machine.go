@@ -92,6 +92,13 @@ func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Proce
 	if o.Host, err = host(s, p, status); err != nil {
 		return err
 	}
+	if r.Reexec {
+		limit, err := kernel.NoFile()
+		if err != nil {
+			return err
+		}
+		o.NoFile = &limit
+	}
 	if !p.Terminal {
 		o.Chown = streams(p.User.UID)
 	}
