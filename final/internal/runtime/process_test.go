@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/console"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/op"
 )
 
 // nobodySpecial makes the command somebody who is not root.
@@ -71,6 +73,36 @@ func TestProcess(t *testing.T) {
 		text = c.output.String()
 		if want := "0027\n/made/here\nb c"; !strings.Contains(text, "uid=1000") || !strings.HasSuffix(text, want) {
 			w.Errorf("%s\nwant it to end with %s", text, want)
+		}
+	})
+}
+
+// TestNoFile: the command gets the limit of descriptors that the runtime's caller has, or that of the spec,
+// whoever has raised it meanwhile. The look is at the last moment before execve: the lab raises it again.
+func TestNoFile(t *testing.T) {
+	both(t, func(w *world) {
+		given, err := kernel.NoFile()
+		w.must(err)
+		for _, limit := range []unix.Rlimit{given, {Cur: 20, Max: 40}, {Cur: 2000, Max: 3000}} {
+			w.edit = func(l *op.List) {
+				i := slices.IndexFunc(l.Ops, func(o op.Op) bool { return o.Name == "execve" })
+				wait := op.Op{Name: "ppoll", Nr: unix.SYS_PPOLL, Args: []op.Arg{op.Null(), op.Int(0), op.Null(), op.Null(), op.Int(0)}}
+				l.Ops[i] = wait
+			}
+			c := w.create("a", func(s *specs.Spec) {
+				if limit != given {
+					s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: limit.Cur, Hard: limit.Max}}
+				}
+			})
+			done := make(chan error)
+			go func() { done <- c.Start() }()
+			var got unix.Rlimit
+			if !eventually(func() bool { return unix.Prlimit(c.Pid, unix.RLIMIT_NOFILE, nil, &got) == nil && got == limit }) {
+				w.Errorf("%+v, want %+v", got, limit)
+			}
+			w.must(unix.Kill(c.Pid, unix.SIGKILL))
+			<-done
+			w.must(w.Delete("a", true))
 		}
 	})
 }
