@@ -338,10 +338,15 @@ func (w *world) bundle(id string, s *specs.Spec) string {
 	}
 	dir := filepath.Join(w.dir, id)
 	w.must(os.MkdirAll(dir, 0o755))
+	w.rewrite(dir, s)
+	return dir
+}
+
+func (w *world) rewrite(bundle string, s *specs.Spec) {
+	w.Helper()
 	text, err := json.Marshal(s)
 	w.must(err)
-	w.must(os.WriteFile(filepath.Join(dir, configFile), text, 0o644))
-	return dir
+	w.must(os.WriteFile(filepath.Join(bundle, configFile), text, 0o644))
 }
 
 // create makes a container that must come to be.
