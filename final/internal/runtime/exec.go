@@ -86,6 +86,9 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		options.Console = h.add(o.Console)
 	}
 	options.First = len(h.files)
+	if o.path == "" { // a hook gets what it is said to get
+		giveHome(o.Process, fmt.Sprintf("/proc/%d/root", c.Pid))
+	}
 	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func TestHome(t *testing.T) {
+	const passwd = "root:x:0:0:root:/root:/bin/sh\n\n+\nshort:x:1000\nno number:x:x:0::/x:\nminus:x:-1:0::/x:\n" +
+		"user:x:1000:1000::/home/user:/bin/sh\nsecond:x:1000:1000::/second:/bin/sh\nnone:x:7:7:::\n" +
+		"all:x:4294967295:0::/most:"
+	for uid, want := range map[uint32]string{
+		0: "/root", 1000: "/home/user", 7: "", 8: "", 1<<32 - 1: "/most",
+	} {
+		if got := homeOf(strings.NewReader(passwd), uid); got != want {
+			t.Errorf("user %d: %q, want %q", uid, got, want)
+		}
+	}
+	root, secret := t.TempDir(), filepath.Join(t.TempDir(), "passwd")
+	file := root + "/etc/passwd"
+	if err := os.Mkdir(root+"/etc", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, want string
+		make       func() error
+		env        []string
+	}{
+		{"no file", "HOME=/", func() error { return nil }, nil},
+		{"a file", "HOME=/root", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, nil},
+		{"a home", "HOME=/mine", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, []string{"HOME=/mine"}},
+		{"an empty one", "HOME=", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, []string{"HOME="}},
+		{"a pipe", "HOME=/", func() error { return unix.Mkfifo(file, 0o644) }, nil},
+		{"a directory", "HOME=/", func() error { return os.Mkdir(file, 0o755) }, nil},
+		{"a link to the host", "HOME=/", func() error {
+			return errors.Join(os.WriteFile(secret, []byte(passwd), 0o644), os.Symlink(secret, file))
+		}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if err := errors.Join(os.RemoveAll(file), test.make()); err != nil {
+				t.Fatal(err)
+			}
+			p := &specs.Process{Env: test.env}
+			giveHome(p, root)
+			if !slices.Equal(p.Env, []string{test.want}) {
+				t.Errorf("%q, want %q", p.Env, test.want)
+			}
+		})
+	}
+}
