@@ -52,7 +52,7 @@ func (c *create) findCommand() error {
 	if c.o.Path != "" {
 		name = c.o.Path
 	}
-	list := candidates(name, c.process.Env)
+	list, isPath := candidates(name, c.process.Env), strings.Contains(name, "/")
 	c.command = op.NewVar("command")
 	for i, candidate := range list {
 		next := fmt.Sprintf("path %d", i+1)
@@ -66,7 +66,7 @@ func (c *create) findCommand() error {
 		isDir := op.Openat2(op.AtFdcwd(), candidate, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_MAGICLINKS, nil)
 		isDir.Accept, isDir.Accepted, isDir.Means = []unix.Errno{unix.ENOTDIR}, "found", fmt.Sprintf("exec: %q", name)
 		isDir.Why = "or is it a directory? Or a link of /proc: this very process's program (CVE-2019-5736)?"
-		if len(list) == 1 {
+		if isPath {
 			access.Means = fmt.Sprintf("exec: %q: stat %s", name, name)
 			c.Add(choose, access, isDir)
 			break
@@ -79,9 +79,10 @@ func (c *create) findCommand() error {
 	missing := op.Open("", unix.O_PATH, nil)
 	missing.Label = fmt.Sprintf("path %d", len(list))
 	missing.Why, missing.Means = "not found", fmt.Sprintf("exec: %q: executable file not found in $PATH", name)
-	if len(list) == 1 {
-		missing = op.Open(list[0], unix.O_WRONLY, nil) // EISDIR
-		missing.Why, missing.Means = "a directory is no command", fmt.Sprintf("exec: %q", name)
+	if isPath {
+		missing = op.Open(name, unix.O_WRONLY, nil) // EISDIR
+		missing.Why = "a directory is no command"
+		missing.Means = fmt.Sprintf("exec: %q: permission denied", name) // as execve would say; engines exit with 126
 	}
 	c.Add(missing)
 	return nil

@@ -276,7 +276,7 @@ func TestCreateRefused(t *testing.T) {
 			{`exec: "nothing": executable file not found in $PATH`, args("nothing")},
 			{`exec: "/bin/nothing": stat /bin/nothing: no such file or directory`, args("/bin/nothing")},
 			{`exec: "/etc/passwd": stat /etc/passwd: permission denied`, args("/etc/passwd")},
-			{`exec: "/etc": is a directory`, args("/etc")},
+			{`exec: "/etc": permission denied`, args("/etc")},
 			{`exec: "/etc/passwd/x": stat /etc/passwd/x: not a directory`, args("/etc/passwd/x")},
 			{`root.path: `, func(s *specs.Spec) { s.Root.Path = "/no/such" }},
 			{`process.cwd: /proc/self/fd/1`, func(s *specs.Spec) { s.Process.Cwd = "/proc/self/fd/1" }},

@@ -133,7 +133,7 @@ func TestCommandNotFound(t *testing.T) {
 		for _, test := range []struct{ command, want string }{
 			{"nothing", `exec: "nothing": executable file not found in $PATH`},
 			{"/nothing", `exec: "/nothing": stat /nothing: no such file or directory`},
-			{"/etc", `exec: "/etc": is a directory`},
+			{"/etc", `exec: "/etc": permission denied`},
 			{"/etc/passwd", `permission denied`},
 		} {
 			_, _, err := c.exec(execArgs(test.command))
