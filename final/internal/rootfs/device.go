@@ -125,7 +125,9 @@ func (b *builder) allDevices() ([]device, error) {
 			if err != nil {
 				return nil, fmt.Errorf("linux.devices[%d].%w", i, err)
 			}
-			put(own)
+			if own.path != "dev/ptmx" { // the host's, which a privileged container is sent; deviceLinks has its own
+				put(own)
+			}
 		}
 	}
 	for i := range list {

@@ -21,6 +21,7 @@ func TestDevices(t *testing.T) {
 			{Path: "/dev/disk", Type: "b", Major: 8, Minor: 3, FileMode: &mode, GID: &gid},
 			{Path: "/dev/pipe", Type: "p", FileMode: &mode},
 			{Path: "/dev/null", Type: "u", Major: 1, Minor: 3, FileMode: &mode},
+			{Path: "/dev/ptmx", Type: "c", Major: 5, Minor: 2},
 			{Path: "/srv/x/zero", Type: "c", Major: 1, Minor: 5},
 		}
 		c := l.must(t)
@@ -29,9 +30,12 @@ func TestDevices(t *testing.T) {
 		node(t, c.root+"/dev/pipe", unix.S_IFIFO|0o640, 0, 0)
 		node(t, c.root+"/dev/null", unix.S_IFCHR|0o640, unix.Mkdev(1, 3), 0)
 		node(t, c.root+"/srv/x/zero", unix.S_IFCHR|0o666, unix.Mkdev(1, 5), 0)
+		if target, err := os.Readlink(c.root + "/dev/ptmx"); target != "pts/ptmx" {
+			t.Errorf("/dev/ptmx leads to %q, %v", target, err)
+		}
 
 		l.must(t) // /srv/x/zero is there now, and the same
-		l.spec.Linux.Devices = l.spec.Linux.Devices[4:]
+		l.spec.Linux.Devices = l.spec.Linux.Devices[5:]
 		for _, change := range []func(*specs.LinuxDevice){
 			func(d *specs.LinuxDevice) { d.Major = 2 }, func(d *specs.LinuxDevice) { d.Minor = 3 },
 			func(d *specs.LinuxDevice) { d.Type = "b" },
