@@ -112,11 +112,12 @@ func (d *Door) Enslave(tree *os.File) error {
 	})
 }
 
-// Tmpfs makes a tmpfs that is mounted nowhere, with options of its own such as "mode=755" (fsopen(2)).
-func (d *Door) Tmpfs(options ...string) (tree *os.File, err error) {
+// Tmpfs makes a tmpfs that is mounted nowhere, with options of its own such as "mode=755" (fsopen(2)). The source
+// is what mountinfo says of it, and nothing else.
+func (d *Door) Tmpfs(source string, options ...string) (tree *os.File, err error) {
 	call := Call{
 		Op: "fsopen", Object: "tmpfs", Value: strings.Join(options, ","),
-		Shell: strings.TrimSpace("mount -t tmpfs -o "+quote(strings.Join(options, ","))) + " tmpfs ...",
+		Shell: strings.TrimSpace("mount -t tmpfs -o "+quote(strings.Join(options, ","))) + " " + quote(source) + " ...",
 	}
 	err = d.Do(call, func() error {
 		fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
@@ -124,7 +125,7 @@ func (d *Door) Tmpfs(options ...string) (tree *os.File, err error) {
 			return err
 		}
 		defer unix.Close(fs)
-		for _, option := range options {
+		for _, option := range append([]string{"source=" + source}, options...) {
 			if key, value, ok := strings.Cut(option, "="); ok {
 				err = unix.FsconfigSetString(fs, key, value)
 			} else {

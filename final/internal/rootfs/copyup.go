@@ -39,7 +39,11 @@ func (b *builder) copyUp(d *kernel.Door, i int, o options) (tree *os.File, err e
 	if mode := b.sites[i].Mode; mode != 0 && !hasKey(data, "mode") {
 		data = append(data, fmt.Sprintf("mode=%o", mode))
 	}
-	tree, err = d.Tmpfs(data...)
+	name := b.spec.Mounts[i].Source
+	if name == "" {
+		name = "tmpfs"
+	}
+	tree, err = d.Tmpfs(name, data...)
 	if err != nil || empty {
 		return tree, err
 	}

@@ -156,12 +156,15 @@ func TestTmpfs(t *testing.T) {
 		}
 		l.spec.Mounts = append(l.spec.Mounts,
 			mount("/run", "tmpfs", "tmpfs", "nosuid,ro"), mount("/run/lock", "tmpfs", "", "mode=1777"),
-			mount("/data", "tmpfs", "tmpfs", "tmpcopyup,nodev,ro,size=1m"), mount("/new/dir", "tmpfs", "tmpfs", "size=64k"))
+			mount("/data", "tmpfs", "copy", "tmpcopyup,nodev,ro,size=1m"), mount("/new/dir", "tmpfs", "tmpfs", "size=64k"))
 		c := l.must(t)
 		mounts := c.mounts(t)
 		if got := mounts["/run"].Options + " " + mounts["/run/lock"].Options + " " + mounts["/data"].Options; got !=
 			"ro,nosuid,relatime rw,relatime ro,nodev,relatime" {
 			t.Errorf("options %s", got)
+		}
+		if got := mounts["/data"].Source; got != "copy" {
+			t.Errorf("the source of /data is %q", got)
 		}
 		for path, want := range map[string]unix.Stat_t{
 			"/run": {Mode: unix.S_IFDIR | 0o2711}, "/run/lock": {Mode: unix.S_IFDIR | 0o1777},
