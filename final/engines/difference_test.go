@@ -54,6 +54,23 @@ var allowed = []difference{
 		"mknod is not for others: both mount the host's, with other flags"),
 	allow("crun", "propagation", "mounts", `.*`,
 		"runc 1.1's containers stay private: what they mount the root on is, whatever is asked for"),
+
+	allow("final", "", "mounts", `/ /sys/fs/cgroup r[ow]\S* - tmpfs tmpfs rw,mode=755\S*`,
+		"a directory for v1's mounts: read-only, as all of it is asked to be; runc's is not"),
+	allow("final", "", "mounts", `/\S* /sys/fs/cgroup/systemd ro\S* - cgroup (cgroup|systemd) rw,name=systemd`,
+		"the name of a source without a device: anything will do"),
+	allow("final", "", "mounts", `/\S* /sys/fs/cgroup/unified ro\S* - cgroup2 cgroup2? rw\S*`,
+		"where there are v1 and v2, runc shows v1 alone"),
+	allow("final", "", "mounts", `/ /\S+ ro,relatime - tmpfs tmpfs ro\S*`,
+		"what masks a directory is empty: final's has no room either"),
+	allow("final", "", "mounts", `/null /\S+ (rw,relatime - devtmpfs devtmpfs|rw,nosuid - tmpfs tmpfs) .*`,
+		"what masks a file: final takes the host's /dev/null, which no image can put another file in place of"),
+	allow("final", "", "limits of the cgroup", `devices.list: c 10:200 rwm`,
+		"nobody asked for it: runc allows /dev/net/tun, until 1.2"),
+	allow("final", "other users", "dev", `/dev/mqueue .*`,
+		"it comes with the namespace, in which the process is nobody yet; anybody may write to it"),
+	allow("final", "propagation", "mounts", `.*`,
+		"runc 1.1's containers stay private: what they mount the root on is, whatever is asked for"),
 }
 
 // TestDifference gives each bundle to crun, to runc and to RUNTIME, and compares.

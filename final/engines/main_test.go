@@ -81,7 +81,7 @@ func runtimeUnderTest(t *testing.T) string {
 	t.Helper()
 	name := os.Getenv("RUNTIME")
 	if name == "" {
-		name = "crun"
+		name = "final"
 	}
 	if name == "final" || filepath.IsAbs(name) {
 		return filepath.Join(os.Getenv(work), filepath.Base(name)) // makeWorld has put it there
