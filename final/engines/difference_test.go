@@ -4,10 +4,17 @@ package engines
 
 import (
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 )
 
 // A difference is one between a runtime and runc that is as it should be.
@@ -17,10 +24,12 @@ type difference struct {
 	section string         // of facts
 	line    *regexp.Regexp // of the runtime or of runc
 	because string
+
+	happened bool
 }
 
 func allow(runtime, bundle, section, line, because string) difference {
-	return difference{runtime, bundle, section, regexp.MustCompile("^(?:" + line + ")$"), because}
+	return difference{runtime, bundle, section, regexp.MustCompile("^(?:" + line + ")$"), because, false}
 }
 
 func (d difference) covers(runtime, bundle, section, line string) bool {
@@ -34,18 +43,12 @@ var allowed = []difference{
 		"runc makes this link only where the kernel has /proc/kcore"),
 	allow("crun", "", "mounts", `/ /sys ro\S* - sysfs sysfs r[wo]`,
 		"runc mounts the sysfs itself read-only, crun the place"),
-	allow("crun", "", "mounts", `/ /sys/fs/cgroup rw\S* - tmpfs (cgroup|tmpfs) rw,(size=1024k|mode=755)\S*`,
-		"a directory for v1's mounts: crun's is small"),
-	allow("crun", "", "mounts", `/\S* /sys/fs/cgroup/\S+ ro\S* - cgroup \S+ rw,\S+`,
-		"the name of a source without a device: anything will do"),
 	allow("crun", "", "mounts", `/(bus|fs|irq|sys) /proc/(bus|fs|irq|sys) ro,\S* - proc proc rw`,
 		"crun forgets the flags of /proc in a read-only path of it"),
 	allow("crun", "", "mounts", `/ /\S+ ro,relatime - tmpfs tmpfs (rw,size=0k|ro)\S*`,
 		"what masks a directory is empty, and must not be written to"),
 	allow("crun", "", "mounts", `/null /\S+ (r[ow],relatime - devtmpfs devtmpfs|rw,nosuid - tmpfs tmpfs) .*`,
 		"what masks a file: crun takes the host's /dev/null"),
-	allow("crun", "", "limits of the cgroup", `devices.list: c (5:1|10:200) rwm`,
-		"nobody asked for either: crun allows /dev/console, runc /dev/net/tun"),
 	allow("crun", "mounts", "files", `/mnt/made directory 1?755 .*`,
 		"a directory on the way to a mount point: crun makes it sticky"),
 	allow("crun", "other users", "dev", `/dev/mqueue .*`,
@@ -55,22 +58,33 @@ var allowed = []difference{
 	allow("crun", "propagation", "mounts", `.*`,
 		"runc 1.1's containers stay private: what they mount the root on is, whatever is asked for"),
 
+	allow("final", "", "mounts", `/ /\S+ ro,relatime - tmpfs tmpfs ro\S*`,
+		"what masks a directory is empty: final's has no room either"),
+	allow("final", "", "mounts", `/null /\S+ (rw,relatime - devtmpfs devtmpfs|rw,nosuid - tmpfs tmpfs) .*`,
+		"what masks a file: final takes the host's /dev/null, which no image can put another file in place of"),
+	allow("final", "other users", "dev", `/dev/mqueue .*`,
+		"it comes with the namespace, in which the process is nobody yet; anybody may write to it"),
+	allow("final", "propagation", "mounts", `.*`,
+		"runc 1.1's containers stay private: what they mount the root on is, whatever is asked for"),
+}
+
+// allowedV1 are those that only a machine with cgroups of v1 shows.
+var allowedV1 = []difference{
+	allow("crun", "", "mounts", `/ /sys/fs/cgroup rw\S* - tmpfs (cgroup|tmpfs) rw,(size=1024k|mode=755)\S*`,
+		"a directory for v1's mounts: crun's is small"),
+	allow("crun", "", "mounts", `/\S* /sys/fs/cgroup/\S+ ro\S* - cgroup \S+ rw,\S+`,
+		"the name of a source without a device: anything will do"),
+	allow("crun", "", "limits of the cgroup", `devices.list: c (5:1|10:200) rwm`,
+		"nobody asked for either: crun allows /dev/console, runc /dev/net/tun"),
+
 	allow("final", "", "mounts", `/ /sys/fs/cgroup r[ow]\S* - tmpfs tmpfs rw,mode=755\S*`,
 		"a directory for v1's mounts: read-only, as all of it is asked to be; runc's is not"),
 	allow("final", "", "mounts", `/\S* /sys/fs/cgroup/systemd ro\S* - cgroup (cgroup|systemd) rw,name=systemd`,
 		"the name of a source without a device: anything will do"),
 	allow("final", "", "mounts", `/\S* /sys/fs/cgroup/unified ro\S* - cgroup2 cgroup2? rw\S*`,
 		"where there are v1 and v2, runc shows v1 alone"),
-	allow("final", "", "mounts", `/ /\S+ ro,relatime - tmpfs tmpfs ro\S*`,
-		"what masks a directory is empty: final's has no room either"),
-	allow("final", "", "mounts", `/null /\S+ (rw,relatime - devtmpfs devtmpfs|rw,nosuid - tmpfs tmpfs) .*`,
-		"what masks a file: final takes the host's /dev/null, which no image can put another file in place of"),
 	allow("final", "", "limits of the cgroup", `devices.list: c 10:200 rwm`,
 		"nobody asked for it: runc allows /dev/net/tun, until 1.2"),
-	allow("final", "other users", "dev", `/dev/mqueue .*`,
-		"it comes with the namespace, in which the process is nobody yet; anybody may write to it"),
-	allow("final", "propagation", "mounts", `.*`,
-		"runc 1.1's containers stay private: what they mount the root on is, whatever is asked for"),
 }
 
 // TestDifference gives each bundle to crun, to runc and to RUNTIME, and compares.
@@ -81,27 +95,64 @@ func TestDifference(t *testing.T) {
 	if tested := runtimeUnderTest(t); !slices.Contains([]string{"crun", "runc"}, filepath.Base(tested)) {
 		runtimes = append(runtimes, tested)
 	}
-	used, ran := make([]bool, len(allowed)), map[string]int{}
+	allowed := slices.Clone(allowed)
+	if hasV1(t) {
+		allowed = append(allowed, allowedV1...)
+	}
+	ran := map[string]int{}
 	for _, bundle := range bundles {
 		t.Run(bundle.name, func(t *testing.T) {
 			reference := observe(t, "runc", bundle.change)
 			for _, runtime := range runtimes {
 				name := filepath.Base(runtime)
+				if name == "whole" {
+					name = "final"
+				}
 				ran[name]++
-				compare(t, name, bundle.name, observe(t, runtime, bundle.change), reference, used)
+				compare(t, name, bundle.name, observe(t, runtime, bundle.change), reference, allowed)
 			}
 		})
 	}
-	for i, d := range allowed {
-		if ran[d.runtime] == len(bundles) && !used[i] && !t.Failed() {
+	for _, d := range allowed {
+		if ran[d.runtime] == len(bundles) && !d.happened && !t.Failed() {
 			t.Errorf("allowed, but did not happen: %s, %s: %s", d.runtime, d.section, d.line)
 		}
 	}
 	watch.compare(t)
 }
 
+// TestBuilds: final as it is built for engines is what final is as a whole.
+func TestBuilds(t *testing.T) {
+	need(t, "runc") // the world is only made for those who have an engine or a runtime
+	watch := watch(t)
+	final, whole := os.Getenv(work)+"/final", os.Getenv(work)+"/whole"
+	nothing := func(*specs.Spec) {}
+	if diff := cmp.Diff(observe(t, whole, nothing), observe(t, final, nothing)); diff != "" {
+		t.Errorf("the same container (-whole +final):\n%s", diff)
+	}
+	for _, what := range []string{"--version", "features"} {
+		if diff := cmp.Diff(run(t, whole, what), run(t, final, what)); diff != "" {
+			t.Errorf("%s (-whole +final):\n%s", what, diff)
+		}
+	}
+	watch.compare(t)
+}
+
+func hasV1(t *testing.T) bool {
+	t.Helper()
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err := cgroup.Find(mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layout.Mode() != cgroup.Unified
+}
+
 // compare reports the lines that only one of two containers has, unless they are allowed.
-func compare(t *testing.T, runtime, bundle string, got, want facts, used []bool) {
+func compare(t *testing.T, runtime, bundle string, got, want facts, allowed []difference) {
 	t.Helper()
 	sections := slices.AppendSeq(slices.Collect(maps.Keys(got)), maps.Keys(want))
 	slices.Sort(sections)
@@ -109,7 +160,7 @@ func compare(t *testing.T, runtime, bundle string, got, want facts, used []bool)
 		report := func(sign, line string) {
 			for i, d := range allowed {
 				if d.covers(runtime, bundle, section, line) {
-					used[i] = true
+					allowed[i].happened = true
 					return
 				}
 			}

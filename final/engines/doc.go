@@ -1,8 +1,8 @@
 // Package engines has the tests that real engines drive an OCI runtime in: Podman, containerd and Docker as
 // the distribution packages them, each with a runtime of one's choice.
 //
-//	go test ./final/engines                    the default runtime
-//	RUNTIME=runc go test ./final/engines       another: a name in PATH, a path, or final, this tree's
+//	go test ./final/engines                    this tree's final, as it is built for engines
+//	RUNTIME=runc go test ./final/engines       another: runc, crun, a path, or whole, which is all of final
 //	go test ./final/engines -run Podman/limits one script
 //
 // What an engine must be able to do with a runtime is told in the scripts under testdata, one directory per

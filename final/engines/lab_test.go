@@ -18,12 +18,14 @@ import (
 // image is the name of the lab as an image, and what ctr, which completes no names, calls it.
 const image = "docker.io/library/lab:latest"
 
-// makeLab makes in dir the program final, a root file system of it, rootfs, and an image of that for all
-// engines to load: lab.tar.
+// makeLab makes in dir the program final as engines want it, final, and as people do, whole; a root file system
+// of the latter, rootfs; and an image of that for all engines to load: lab.tar.
 func makeLab(dir string) error {
+	const program = "github.com/simple-container/simple-container/final"
 	for _, command := range [][]string{
-		{"go", "build", "-o", dir + "/final", "github.com/simple-container/simple-container/final"},
-		{dir + "/final", "rootfs", dir + "/rootfs"},
+		{"go", "build", "-tags", "engine", "-o", dir + "/final", program},
+		{"go", "build", "-o", dir + "/whole", program},
+		{dir + "/whole", "rootfs", dir + "/rootfs"},
 		{"tar", "-C", dir + "/rootfs", "-cf", dir + "/layer.tar", "."},
 	} {
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
