@@ -36,7 +36,7 @@ echo "== end"; read line; exit 17`
 
 // statusLines are the lines of /proc/PID/status that say who a process is and what it may do.
 var statusLines = regexp.MustCompile(
-	`(?m)^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|SigIgn|Cpus_allowed_list|Speculation\S*|THP\S*):.*$`)
+	`(?m)^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|Cpus_allowed_list|Speculation\S*|THP\S*):.*$`)
 
 // facts are the lines of a container, by section.
 type facts map[string][]string
@@ -112,6 +112,7 @@ func (f facts) host(t *testing.T, dir, id string) {
 	}
 	proc := "/proc/" + read(dir+"/pid")
 	f["status"] = statusLines.FindAllString(read(proc+"/status"), -1)
+	f["status"] = append(f["status"], fmt.Sprintf("ignores %x, beside what we ignore", ignored(read(proc+"/status"))&^ignored(read("/proc/self/status"))))
 	for _, file := range strings.Fields("limits oom_score_adj uid_map gid_map setgroups timens_offsets cgroup") {
 		f[file] = strings.Split(read(proc+"/"+file), "\n")
 	}
@@ -141,6 +142,13 @@ func (f facts) host(t *testing.T, dir, id string) {
 			}
 		}
 	}
+}
+
+// ignored is the set of signals that a process ignores: runc and crun hand on what their caller ignores.
+func ignored(status string) (set uint64) {
+	_, rest, _ := strings.Cut(status, "SigIgn:\t")
+	_, _ = fmt.Sscanf(rest, "%x", &set) // none, if the process is gone
+	return set
 }
 
 // limitFiles are the files of a cgroup that hold what it was given, of v1 and of v2.
