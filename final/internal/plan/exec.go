@@ -78,8 +78,8 @@ func (c *create) joinTarget() error {
 // join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
 // pidfd since Linux 5.8). Of the PID namespace only children become members.
 func (c *create) join() {
-	if c.o.TargetKinds&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 {
-		c.haveOneThread()
+	if c.o.TargetKinds&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.o.TargetKinds != 0 && c.o.Threads {
+		c.haveOneThread() // Linux 6.12 wants it for other kinds too, if they are joined in one call
 	}
 	if c.o.TargetKinds != 0 {
 		setns := op.Setns(op.Int(c.o.Target).As("container"), int(c.o.TargetKinds))

@@ -37,6 +37,8 @@ type Options struct {
 
 	Path string // what to execute, for exec; empty is the process's args[0]
 
+	Threads bool // the executor has more than one: it is the one in Go
+
 	NoFile *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
 
 	NewKeyring bool // the process gets a session keyring of its own

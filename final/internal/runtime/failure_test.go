@@ -79,7 +79,7 @@ func TestPlanIsCut(t *testing.T) {
 		bundle := w.bundle("a", w.basic(full, args("/bin/true")))
 		step := 1
 		if inVM || w.Reexec {
-			step = 11 // it is the same list: a sample
+			step = 17 // it is the same list: a sample
 		}
 		for i := 0; ; i += step {
 			var cut op.Op

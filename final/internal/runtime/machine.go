@@ -98,7 +98,7 @@ func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Proce
 		if err != nil {
 			return err
 		}
-		o.NoFile = &limit
+		o.NoFile, o.Threads = &limit, true
 	}
 	if !p.Terminal {
 		o.Chown = streams(p.User.UID)

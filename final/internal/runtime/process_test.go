@@ -423,7 +423,7 @@ func TestListener(t *testing.T) {
 		<-states
 		text, code, err := c.exec(execArgs("mkdir", "/made"))
 		if err != nil || code == 0 || !strings.Contains(text, "no space left on device") {
-			w.Errorf("exec: code %d, %v, %q: want the agent's answer", code, err, text)
+			w.Fatalf("exec: code %d, %v, %q: want the agent's answer", code, err, text)
 		}
 		if state := <-states; state.State.Pid != c.Pid || state.Pid == c.Pid {
 			w.Errorf("exec: state: %+v", state)
