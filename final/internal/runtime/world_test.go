@@ -30,6 +30,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
@@ -85,8 +86,10 @@ func enterWorld() (code int, err error) {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL,
 	}
 	err = cmd.Run()
-	for _, dir := range groupDirs(name) { // of the container's groups only: those below are in the tests' hands
-		err = errors.Join(err, unix.Rmdir(dir))
+	for _, dir := range groupDirs(name) {
+		if e := cgroup.Remove(&kernel.Door{}, dir); !errors.Is(e, fs.ErrNotExist) { // also what a failed run left
+			err = errors.Join(err, e)
+		}
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), nil
