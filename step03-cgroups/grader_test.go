@@ -286,7 +286,7 @@ func (p *process) end() {
 	_ = p.Process.Signal(unix.SIGTERM) // most have ended
 	select {
 	case <-p.done:
-	case <-time.After(patient / 10):
+	case <-time.After(patient / 4):
 		_ = p.Process.Kill()
 		<-p.done
 	}
