@@ -26,7 +26,7 @@ import (
 func scripts(t *testing.T, engine string, env ...string) {
 	testscript.Run(t, testscript.Params{
 		Dir:      filepath.Join("testdata", engine),
-		Deadline: time.Now().Add(time.Minute), // engines wait for ever when a runtime lets them
+		Deadline: time.Now().Add(4 * time.Minute), // engines wait for ever when a runtime lets them
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, env...)
 			e.Setenv("WORLD", os.Getenv(work))
@@ -88,8 +88,8 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
-// patience is how long eventually and gone wait.
-const patience = 5 * time.Second
+// patience is how long eventually, gone and tty wait on a machine that has much else to do.
+const patience = 20 * time.Second
 
 // eventually REGEXP PROGRAM [ARG...] runs a program again and again, until it prints what is wanted.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
@@ -211,7 +211,7 @@ func start(t *testing.T, ready []string, name string, args ...string) {
 		}
 		log.Close()
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
 		out, err := exec.Command(ready[0], ready[1:]...).CombinedOutput()
 		if err == nil {
 			return

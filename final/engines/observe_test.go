@@ -78,7 +78,7 @@ func observe(t *testing.T, runtime string, change func(*specs.Spec)) facts {
 		t.Fatal(err)
 	}
 	f, section := facts{}, ""
-	timer := time.AfterFunc(10*time.Second, func() { _ = command.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _ = command.Process.Kill() })
 	defer timer.Stop()
 	for lines := bufio.NewScanner(out); section != "end" && lines.Scan(); {
 		line := lines.Text()
@@ -107,7 +107,7 @@ func (f facts) host(t *testing.T, dir, id string) {
 		text, _ := os.ReadFile(path)
 		return strings.ReplaceAll(strings.TrimSpace(string(text)), id, "ID")
 	}
-	for try := 0; read(dir+"/pid") == "" && try < 100; try++ { // runc writes it while the process is at work
+	for try := 0; read(dir+"/pid") == "" && try < 500; try++ { // runc writes it while the process is at work
 		time.Sleep(10 * time.Millisecond)
 	}
 	proc := "/proc/" + read(dir+"/pid")
