@@ -12,7 +12,7 @@ steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metric
 # The packages of final whose tests look at the kernel: on cgroup v2, and on another kernel, it answers otherwise.
 final := executor console rootfs confine cgroup runtime
 
-.PHONY: help run setup setup-run test test-vm lint bench forward clean
+.PHONY: help run setup setup-run test test-vm fuzz lint bench forward clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,11 @@ test-vm: setup ## the graders, on both architectures, and the runtime on cgroup 
 	$(go) run ./vagrant/microvm -once -arch amd64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm -once -arch arm64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm $(addprefix ./final/internal/,$(final))
+
+fuzz: ## ten seconds for each fuzz target
+	$(go) test -run '^$$' -fuzz FuzzArguments -fuzztime 10s ./final
+	$(go) test -run '^$$' -fuzz FuzzCreate -fuzztime 10s ./final/internal/plan
+	$(go) test -run '^$$' -fuzz FuzzCompile -fuzztime 10s ./final/internal/confine
 
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./... && go vet -tags engine ./final
