@@ -36,7 +36,7 @@ func BenchmarkLifeCycle(b *testing.B) {
 	if err := errors.Join(
 		unix.Unshare(unix.CLONE_NEWNS),
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-		unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"), // as /run is, where states are kept
+		unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"),    // as /run is, where states are kept
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), // the containers' processes become our children
 	); err != nil {
 		b.Fatal(err)

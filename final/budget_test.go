@@ -37,7 +37,7 @@ func TestEngineBuildIsLight(t *testing.T) {
 func TestContainerSideIsLight(t *testing.T) {
 	side := exec.Command(buildWith(t, ""))
 	side.Args = []string{boot.Name, "99"} // and no list on descriptor 99: it says so, and ends
-	refuse(t, initialised(t, side), "net/http", "github.com/google", "github.com/docker/cli", "github.com/spf13/cobra", "mvdan.cc")
+	refuse(t, initialised(t, side), "net/http", "github.com/google/go-containerregistry/pkg/v1/remote", "github.com/docker/cli/cli/config/configfile", "github.com/spf13/cobra", "mvdan.cc")
 }
 
 func buildWith(t *testing.T, tags string) (program string) {
