@@ -26,12 +26,13 @@ type apt struct {
 	Dir    string
 }
 
-// guestPackages is the guest's userland. What they depend on comes along.
-var guestPackages = []string{"busybox-static", "iptables", "iproute2"}
+// guestPackages is the guest's userland. What they depend on comes along. The
+// last two are for packages that want systemd, see morePrograms.
+var guestPackages = []string{"busybox-static", "iptables", "iproute2", "systemd", "util-linux"}
 
 // fetch makes sure that the packages are unpacked in Dir/tree and gives that
 // directory. Nothing is asked of the network when they are there already,
-// unless update is wanted.
+// unless update is wanted, or other packages than then.
 func (a *apt) fetch(ctx context.Context, update bool) (tree string, err error) {
 	unlock, err := a.lock()
 	if err != nil {
@@ -39,8 +40,8 @@ func (a *apt) fetch(ctx context.Context, update bool) (tree string, err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	tree = filepath.Join(a.Dir, "tree")
-	done := filepath.Join(a.Dir, "complete")
-	if _, err := os.Stat(done); err == nil && !update {
+	done, packages := filepath.Join(a.Dir, "complete"), strings.Join(guestPackages, "\n")+"\n"
+	if has, err := os.ReadFile(done); err == nil && string(has) == packages && !update {
 		return tree, nil
 	}
 	progress("fetch %s %s packages for %s", a.Source.ID, a.Source.Release, a.Source.Arch)
@@ -55,7 +56,7 @@ func (a *apt) fetch(ctx context.Context, update bool) (tree string, err error) {
 	if err := a.unpack(ctx, tree); err != nil {
 		return "", err
 	}
-	return tree, errors.Join(a.emptyArchives(), os.WriteFile(done, nil, 0o644))
+	return tree, errors.Join(a.emptyArchives(), os.WriteFile(done, []byte(packages), 0o644))
 }
 
 // lock makes a second run wait until the first one has fetched. The lock ends

@@ -4,10 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/simple-container/simple-container/vagrant/microvm/internal/wire"
@@ -24,11 +28,12 @@ type programs struct {
 
 // A testProgram is one package's share.
 type testProgram struct {
-	Name    string // as on the command line
-	Dir     string // the package's directory on the host
-	Binary  string // host path
-	Program string // host path, "" if it is not package main
-	Run     string // which tests, as go test -run; "" for all
+	Name    string   // as on the command line
+	Dir     string   // the package's directory on the host
+	Binary  string   // host path
+	Program string   // host path, "" if it is not package main
+	Run     string   // which tests, as go test -run; "" for all
+	Wants   []string // of morePrograms
 }
 
 // build compiles for the guest: the test binaries, the packages' own programs,
@@ -90,7 +95,39 @@ func (o *options) describe(ctx context.Context, root, work, name string) (*testP
 	if fields[0] == "main" {
 		test.Program = base
 	}
+	if test.Wants, err = readWants(filepath.Join(test.Dir, "testdata", "microvm")); err != nil {
+		return nil, false, fmt.Errorf("package %s: %w", name, err)
+	}
 	return test, test.Program != "", nil
+}
+
+// readWants reads what a package's tests want in the guest: a name of morePrograms in each line.
+func readWants(file string) ([]string, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	wants := strings.Fields(string(text))
+	for _, name := range wants {
+		if morePrograms[name] == nil {
+			return nil, fmt.Errorf("%s: %q: not known, want %s", file, name,
+				strings.Join(slices.Sorted(maps.Keys(morePrograms)), ", "))
+		}
+	}
+	return wants, nil
+}
+
+// wanted is what any of the packages wants.
+func (p *programs) wanted() []string {
+	var all []string
+	for _, test := range p.Tests {
+		all = append(all, test.Wants...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (o *options) compile(ctx context.Context, root string, args []string) error {

@@ -18,22 +18,39 @@ import (
 	"github.com/simple-container/simple-container/vagrant/microvm/internal/wire"
 )
 
-// guestPrograms are the programs taken out of the packages, and the names they
-// get. busybox links its own applets when the guest starts.
-var guestPrograms = []struct {
-	Name  string   // as the package has it; the first that exists
-	Paths []string // where it may be, /usr merged or not
-	Links []string
-}{
-	{"busybox", []string{"bin/busybox", "usr/bin/busybox"}, []string{"/bin/sh", "/sbin/modprobe"}},
-	{"ip", []string{"bin/ip", "usr/bin/ip", "sbin/ip", "usr/sbin/ip"}, nil},
-	{"ss", []string{"bin/ss", "usr/bin/ss"}, nil},
-	{"iptables", []string{"usr/sbin/xtables-nft-multi", "sbin/xtables-nft-multi"}, []string{
+// A guestProgram is a program taken out of the packages.
+type guestProgram struct {
+	Name     string   // as the package has it; the first that exists
+	Paths    []string // where it may be, /usr merged or not
+	Links    []string // more names for it
+	Optional bool     // not in every release
+}
+
+// guestPrograms are in every guest, in /usr/sbin. busybox links its own
+// applets when the guest starts, where there is nothing of that name.
+var guestPrograms = []guestProgram{
+	{Name: "busybox", Paths: []string{"bin/busybox", "usr/bin/busybox"}, Links: []string{"/bin/sh", "/sbin/modprobe"}},
+	{Name: "ip", Paths: []string{"bin/ip", "usr/bin/ip", "sbin/ip", "usr/sbin/ip"}},
+	{Name: "ss", Paths: []string{"bin/ss", "usr/bin/ss"}},
+	{Name: "iptables", Paths: []string{"usr/sbin/xtables-nft-multi", "sbin/xtables-nft-multi"}, Links: []string{
 		"/sbin/iptables", "/sbin/iptables-save", "/sbin/iptables-restore", "/sbin/ip6tables",
 		"/sbin/iptables-nft", "/sbin/iptables-nft-save", "/sbin/ip6tables-nft"}},
-	{"iptables-legacy", []string{"usr/sbin/xtables-legacy-multi", "sbin/xtables-legacy-multi"}, []string{
+	{Name: "iptables-legacy", Paths: []string{"usr/sbin/xtables-legacy-multi", "sbin/xtables-legacy-multi"}, Links: []string{
 		"/sbin/iptables-legacy", "/sbin/iptables-legacy-save", "/sbin/ip6tables-legacy"}},
 }
+
+// morePrograms are in the guests of packages that name them in a line of
+// testdata/microvm. systemd is not started: it is there for a test to start,
+// with what makes namespaces, as busybox knows none of cgroups.
+var morePrograms = map[string][]guestProgram{"systemd": {
+	{Name: "systemd", Paths: []string{"lib/systemd/systemd", "usr/lib/systemd/systemd"},
+		Links: []string{"/lib/systemd/systemd"}},
+	{Name: "systemd-executor", Paths: []string{"usr/lib/systemd/systemd-executor"},
+		Links: []string{"/lib/systemd/systemd-executor"}, Optional: true}, // since trixie, and systemd wants to see it
+	{Name: "systemctl", Paths: []string{"bin/systemctl", "usr/bin/systemctl"}},
+	{Name: "unshare", Paths: []string{"usr/bin/unshare"}},
+	{Name: "nsenter", Paths: []string{"usr/bin/nsenter"}},
+}}
 
 // guestFiles are the few files in /etc that programs ask for.
 var guestFiles = map[string]string{
@@ -78,7 +95,7 @@ func writeInitramfs(file, tree, arch string, made *programs, manifest wire.Manif
 	a := &initramfs{newArchive(f), tree, arch}
 	for _, step := range []func() error{
 		a.skeleton,
-		a.userland,
+		func() error { return a.userland(made.wanted()) },
 		func() error { return a.addModules(modules) },
 		func() error { return a.addPrograms(made) },
 		func() error { return a.addManifest(manifest) },
@@ -109,10 +126,17 @@ func (a *initramfs) skeleton() error {
 }
 
 // userland adds the programs out of the packages and the libraries they need.
-func (a *initramfs) userland() error {
+func (a *initramfs) userland(more []string) error {
+	programs := guestPrograms
+	for _, name := range more {
+		programs = slices.Concat(programs, morePrograms[name])
+	}
 	var dynamic []string
-	for _, program := range guestPrograms {
+	for _, program := range programs {
 		file := a.find(program.Paths)
+		if file == "" && program.Optional {
+			continue
+		}
 		if file == "" {
 			return fmt.Errorf("find %s: not in the unpacked packages", program.Name)
 		}

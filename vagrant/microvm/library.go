@@ -13,8 +13,10 @@ import (
 )
 
 // libraryDirs is where the loader looks, below an unpacked package tree.
-// TRIPLET is multiarch's name of the architecture.
-var libraryDirs = []string{"lib/TRIPLET", "usr/lib/TRIPLET", "lib", "usr/lib", "lib64", "usr/lib64"}
+// TRIPLET is multiarch's name of the architecture. systemd has a place of its
+// own for what its programs share.
+var libraryDirs = []string{"lib/TRIPLET", "usr/lib/TRIPLET", "lib", "usr/lib", "lib64", "usr/lib64",
+	"usr/lib/TRIPLET/systemd", "usr/lib/systemd", "lib/systemd"}
 
 // libraries finds what the ELF files need to run: the loader that PT_INTERP
 // names and the DT_NEEDED closure. The result maps the name in the guest to
@@ -80,9 +82,7 @@ func needed(file string) ([]string, error) {
 
 func findLibrary(tree, triplet, name string) (string, error) {
 	for _, dir := range libraryDirs {
-		if base := filepath.Base(dir); base == "TRIPLET" {
-			dir = filepath.Join(filepath.Dir(dir), triplet)
-		}
+		dir = strings.Replace(dir, "TRIPLET", triplet, 1)
 		path := filepath.Join(tree, dir, filepath.Base(name))
 		file, err := filepath.EvalSymlinks(path)
 		if err == nil && strings.HasPrefix(file, tree+"/") { // not an absolute link to the host's own

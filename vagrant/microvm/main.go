@@ -17,6 +17,9 @@
 //	FINAL      the program of ./final
 //	ROOTFS     a directory that `final rootfs` filled
 //	MICROVM=1
+//
+// A line "systemd" in the package's testdata/microvm puts systemd's programs in
+// its machine.
 package main
 
 import (
