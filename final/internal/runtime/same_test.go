@@ -43,11 +43,13 @@ func look(t *testing.T, reexec bool, change func(*specs.Spec)) map[string]string
 	seen := map[string]string{}
 	w.lookAt("created: ", c.Pid, seen, "cgroup", "mountinfo", "limits", "uid_map", "gid_map", "oom_score_adj", "timens_offsets")
 	w.must(c.Start())
+	w.untilSleeping(c.Pid)
 	files := []string{"status", "cgroup", "mountinfo", "limits", "environ", "cmdline", "uid_map", "oom_score_adj", "sessionid", "setgroups"}
 	w.lookAt("running: ", c.Pid, seen, files...)
 	p, _, err := c.startExec(execArgs("sleep", "1000"))
 	w.must(err)
 	defer p.Pidfd.Close()
+	w.untilSleeping(p.Pid)
 	w.lookAt("exec: ", p.Pid, seen, files...)
 	for _, file := range []string{"root", "cwd", "exe"} {
 		for name, pid := range map[string]int{"running: ": c.Pid, "exec: ": p.Pid} {
@@ -67,6 +69,14 @@ func look(t *testing.T, reexec bool, change func(*specs.Spec)) map[string]string
 	}
 	seen["tree"] = strings.Join(tree, "\n")
 	return seen
+}
+
+// untilSleeping waits for the moment after execve(2): just before it, the process has capabilities to lose.
+func (w *world) untilSleeping(pid int) {
+	w.Helper()
+	if !eventually(func() bool { return strings.HasPrefix(w.proc(pid, "cmdline"), "sleep\x00") }) {
+		w.Errorf("process %d is %q, not sleep", pid, w.proc(pid, "cmdline"))
+	}
 }
 
 // passing are the lines of status that change from moment to moment, or with the pid.
