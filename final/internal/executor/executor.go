@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/boot"
+	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/op"
 )
 
@@ -41,6 +42,10 @@ type Process struct {
 
 // ErrNoStub says that this machine cannot run the stub. Command.Reexec works.
 var ErrNoStub = errors.New("no stub")
+
+// StubWorks tells whether this machine can run the stub. Who makes a list that depends on the executor asks
+// before.
+func StubWorks() bool { return hasStub && kernel.MemfdExec() == nil }
 
 // Start starts the process. It must be called from a goroutine that is locked to its thread, if that
 // thread's namespaces are not those of the others.

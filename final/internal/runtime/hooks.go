@@ -176,7 +176,7 @@ func (c *Container) joined(hook specs.Hook, stdin, output *os.File) (b *side, er
 		return nil, err
 	}
 	h := &handover{files: []*os.File{stdin, output, output}}
-	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(h.keep(theirs))}, Threads: c.runtime.Reexec}
+	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(h.keep(theirs))}, Threads: c.runtime.inGo()}
 	target.hand(h, &options)
 	options.First = len(h.files)
 	list := plan.Hook(hook.Path, hookArgs(hook), hookEnv(hook), options)

@@ -151,9 +151,13 @@ func (h *handover) addSources(door *kernel.Door, s *specs.Spec, o *plan.Options)
 	return nil
 }
 
-// launch starts a container side with our stub or, where that cannot be, with the re-executed program.
+// inGo tells which executor carries the lists out: the one in Go, if that is asked for or the stub cannot be. A
+// list must be for its executor (plan.Options.Threads, NoFile): once it is made, there is no changing over.
+func (r *Runtime) inGo() bool { return r.Reexec || !executor.StubWorks() }
+
+// launch starts a container side.
 func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Process, err error) {
-	c.Files, c.Reexec = h.files, r.Reexec
+	c.Files, c.Reexec = h.files, r.inGo()
 	if r.edit != nil {
 		r.edit(c.List)
 	}
@@ -161,10 +165,6 @@ func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Pr
 		what := kernel.Call{Op: "clone", Object: c.Name, Value: plan.FlagNames(c.Cloneflags), Shell: plan.UnshareCommand(c.Cloneflags)}
 		return r.Door.Do(what, func() (err error) {
 			process, err = c.Start()
-			if errors.Is(err, executor.ErrNoStub) && !c.Reexec {
-				c.Reexec = true
-				process, err = c.Start()
-			}
 			return err
 		})
 	}

@@ -93,7 +93,7 @@ func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Proce
 	if o.Host, err = host(s, p, status); err != nil {
 		return err
 	}
-	if r.Reexec {
+	if r.inGo() {
 		limit, err := kernel.NoFile()
 		if err != nil {
 			return err

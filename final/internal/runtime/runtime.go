@@ -28,7 +28,7 @@ type Runtime struct {
 	Root    string       // absolute; made when the first container is
 	Door    *kernel.Door // to the kernel
 	Systemd bool         // cgroups are made by systemd, over D-Bus
-	Reexec  bool         // the container side is package boot, not the stub
+	Reexec  bool         // the container side is package boot, even where the stub can be
 
 	// Warn, if not nil, is told what was asked for and not done, with the reason.
 	Warn func(string)
