@@ -79,6 +79,10 @@ func (c *Container) undoHooks() error {
 	return nil
 }
 
+// linger bounds the wait for the output of a hook that has ended: a process that it leaves behind may hold the
+// pipe open.
+const linger = time.Second
+
 // outside runs one hook on the host.
 func (c *Container) outside(hook specs.Hook, status Status) error {
 	keepInherited()
@@ -88,8 +92,12 @@ func (c *Container) outside(hook specs.Hook, status Status) error {
 			cmd := exec.CommandContext(ctx, hook.Path)
 			cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hookEnv(hook), c.Bundle
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), output, output
-			cmd.WaitDelay = time.Second // for a pipe that a grandchild holds open
-			return cmd.Run()
+			cmd.WaitDelay = linger
+			err := cmd.Run()
+			if errors.Is(err, exec.ErrWaitDelay) {
+				return nil // the hook itself has ended, and well
+			}
+			return err
 		})
 	})
 }
@@ -145,7 +153,7 @@ func (c *Container) hook(h specs.Hook, state *State, run func(context.Context, [
 	var output beginning
 	err = run(ctx, text, &output)
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("it took longer than its timeout, %d s", *h.Timeout)
 	case err != nil && len(output) > 0:
 		return fmt.Errorf("%w, stdout and stderr: %s", err, bytes.TrimSpace(output))
@@ -192,6 +200,7 @@ func (c *Container) joined(hook specs.Hook, stdin, output *os.File) (b *side, er
 		}
 		err = b.report(err)
 	}
+	b.end()
 	b.close()
 	return nil, err
 }
@@ -249,7 +258,9 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 	status := b.wait()
 	select {
 	case <-read:
-	case <-time.After(time.Second): // a grandchild holds the pipe open
+	case <-time.After(linger):
+		outR.Close() // which ends the copying
+		<-read
 	}
 	switch {
 	case status.Signaled():

@@ -197,6 +197,17 @@ func TestPoststop(t *testing.T) {
 	}
 }
 
+// TestHookLeavesDaemon: a hook may leave a process behind that has its output still; it has ended all the same.
+func TestHookLeavesDaemon(t *testing.T) {
+	both(t, func(w *world) {
+		w.create("a", func(s *specs.Spec) {
+			daemon := hook("/bin/sh", "sleep 2 & exit 0") // the host's: the lab's shell takes its jobs along
+			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{daemon}, CreateContainer: []specs.Hook{daemon}}
+		})
+		w.must(w.Delete("a", true))
+	})
+}
+
 // TestHookEnvironment: a hook has the environment of its own, and no descriptor of ours.
 func TestHookEnvironment(t *testing.T) {
 	both(t, func(w *world) {
