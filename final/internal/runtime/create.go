@@ -55,8 +55,8 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Process.Terminal != (o.Console != nil) {
-		return nil, fmt.Errorf("process.terminal: %v: want a console socket with a terminal, and none without", s.Process.Terminal)
+	if err := checkConsole(s.Process, o.Console); err != nil {
+		return nil, err
 	}
 	if err := handDown(s, o.ListenFDs); err != nil {
 		return nil, err
@@ -142,6 +142,14 @@ func readConfig(path string) (text []byte, s *specs.Spec, err error) {
 		s.Process = nobody()
 	}
 	return text, s, nil
+}
+
+// checkConsole refuses a terminal that nobody would get, and a socket that would get none.
+func checkConsole(p *specs.Process, socket *os.File) error {
+	if p.Terminal != (socket != nil) {
+		return fmt.Errorf("process.terminal: %v: want a console socket with a terminal, and none without", p.Terminal)
+	}
+	return nil
 }
 
 // nobody is the process of a container without one: it can be created, and not started (runtime.md).

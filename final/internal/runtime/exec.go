@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/kernel"
@@ -43,6 +44,9 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 		return nil, err
 	}
 	if err := plan.ValidateProcess(o.Process); err != nil {
+		return nil, err
+	}
+	if err := checkConsole(o.Process, o.Console); err != nil {
 		return nil, err
 	}
 	h := &handover{}
