@@ -89,7 +89,7 @@ func (c *cleaner) removeAbandoned() {
 	ids, err := r.Abandoned()
 	c.failed(err)
 	for _, id := range ids {
-		c.remove(remnant{"half-made container", id, id, func(*kernel.Door) error { return r.Delete(id, true) }})
+		c.remove(remnant{"half-made container", id, id, func(*kernel.Door) error { return r.DeleteAbandoned(id) }})
 	}
 	if !c.dryRun {
 		_ = os.Remove(kernel.OCIStateDir) // only if it is empty
@@ -154,9 +154,9 @@ func (c *cleaner) remove(r remnant) {
 	}
 }
 
-// isGone knows the errors for what is not there any more: a path, a link, a process.
+// isGone knows the errors for what is not there any more: a path, a link, a process, a container.
 func isGone(err error) bool {
-	return slices.ContainsFunc([]error{fs.ErrNotExist, unix.ENODEV, unix.ESRCH}, func(gone error) bool {
+	return slices.ContainsFunc([]error{fs.ErrNotExist, unix.ENODEV, unix.ESRCH, runtime.ErrNotExist}, func(gone error) bool {
 		return errors.Is(err, gone)
 	})
 }

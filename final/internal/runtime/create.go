@@ -184,7 +184,11 @@ func (c *Container) makeDirectory() (held *os.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return lock(c.dir)
+	held, err = c.runtime.lock(c.ID)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(c.dir))
+	}
+	return held, nil
 }
 
 // nameGroup says where the container's cgroup is to be.

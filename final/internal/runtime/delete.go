@@ -20,14 +20,10 @@ func (r *Runtime) Delete(id string, force bool) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	dir := r.dir(id)
 	if c, err := r.Load(id); err == nil && force {
 		_ = c.signal(unix.SIGKILL) // before the lock: who holds it may wait for this process
 	}
-	held, err := lock(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("container %q: %w", id, ErrNotExist)
-	}
+	held, err := r.lock(id)
 	if err != nil {
 		return err
 	}
@@ -35,11 +31,14 @@ func (r *Runtime) Delete(id string, force bool) error {
 	c, err := r.Load(id)
 	if err != nil {
 		if force { // create was ended before it had noted anything
-			return os.RemoveAll(dir)
+			return os.RemoveAll(r.dir(id))
 		}
 		return err
 	}
 	status, err := c.Status()
+	if !c.Complete {
+		status = Stopped // we hold the lock, so nobody is at work on it any more
+	}
 	if err != nil && !force {
 		return err
 	}
@@ -125,4 +124,22 @@ func (r *Runtime) Abandoned() (ids []string, err error) {
 		}
 	}
 	return ids, err
+}
+
+// DeleteAbandoned removes one of those. If it is none by now, since somebody else has removed it or made another
+// one with its id, that is ErrNotExist.
+func (r *Runtime) DeleteAbandoned(id string) error {
+	held, err := r.lock(id)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	c, err := r.Load(id)
+	switch {
+	case err != nil:
+		return os.RemoveAll(r.dir(id))
+	case c.Complete:
+		return fmt.Errorf("container %q, half-made: %w", id, ErrNotExist)
+	}
+	return c.destroy()
 }

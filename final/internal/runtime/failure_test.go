@@ -263,7 +263,20 @@ func TestHalfMade(t *testing.T) {
 	_, err := w.tryCreate("a", CreateOptions{})
 	w.refused(err, "already exists")
 	w.must(w.Delete("a", true))
-	w.create("a")
+	c := w.create("a")
+	c.Complete = false // as if create had been killed when its container side was there already
+	w.must(c.write())
+	w.wantStatus("a", Stopped)
+	w.refused(c.Start(), "ended half-way", "container not running")
+	w.must(w.Delete("a", false))
+
+	c = w.create("a")
+	w.refused(w.DeleteAbandoned("a"), "half-made", "does not exist")
+	w.wantStatus("a", Created)
+	c.Complete = false
+	w.must(c.write())
+	w.must(w.DeleteAbandoned("a"))
+	w.checkNothingLeft("containers that were half-made")
 }
 
 // TestCreateRefused: what is wrong beside config.json.

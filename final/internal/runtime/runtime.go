@@ -109,24 +109,35 @@ func (r *Runtime) List() ([]*Container, error) {
 	return list, nil
 }
 
-// lock keeps others from changing the container, until the file is closed. It is a lock on the directory
-// itself: there is nothing to clean up, and it ends with its holder (flock(2)).
-func lock(dir string) (*os.File, error) {
-	file, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
+// lock keeps others from changing a container, until the file is closed. It is a lock on the directory itself:
+// there is nothing to clean up, and it ends with its holder (flock(2)). Whoever had it before may have removed the
+// directory, and another one may be there by now: that is the one to lock.
+func (r *Runtime) lock(id string) (*os.File, error) {
+	for dir := r.dir(id); ; {
+		file, err := os.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("container %q: %w", id, ErrNotExist)
 		}
-	}
-	if err != nil {
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			file.Close()
+			return nil, fmt.Errorf("flock %s: %w", dir, err)
+		}
+		if err == nil && isAt(file, dir) {
+			return file, nil
+		}
 		file.Close()
-		return nil, fmt.Errorf("flock %s: %w", dir, err)
 	}
-	return file, nil
+}
+
+// isAt tells whether a path still leads to a file that was opened by it.
+func isAt(file *os.File, path string) bool {
+	opened, err := file.Stat()
+	now, nowErr := os.Stat(path)
+	return err == nil && nowErr == nil && os.SameFile(opened, now)
 }
 
 // busy tells whether somebody holds the lock.

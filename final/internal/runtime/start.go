@@ -49,13 +49,16 @@ func at(dir string, call func(path string) error) error {
 // Start has a created container execute its command. If a hook fails, the container is destroyed, as the
 // specification wants it (runtime.md, lifecycle).
 func (c *Container) Start() error {
-	held, err := lock(c.dir)
+	held, err := c.runtime.lock(c.ID)
 	if err != nil {
 		return err
 	}
 	defer held.Close()
 	if err := c.read(); err != nil { // it may have changed before we had the lock
 		return err
+	}
+	if !c.Complete { // and waits perhaps, with its hooks half run
+		return fmt.Errorf("container %q: cannot start a container whose creation was ended half-way: %w", c.ID, ErrNotRunning)
 	}
 	if c.Bare {
 		return fmt.Errorf("container %q: process: not set: there is nothing to start", c.ID)

@@ -141,10 +141,10 @@ func (c *Container) group() *cgroup.Group { return cgroup.Load(c.Cgroups, c.Syst
 
 // Status asks the kernel where the container is in its life.
 func (c *Container) Status() (Status, error) {
-	switch {
-	case !c.Complete && busy(c.dir):
+	if !c.Complete && busy(c.dir) {
 		return Creating, nil
-	case !c.Complete || !c.alive():
+	}
+	if !c.Complete && (c.read() != nil || !c.Complete) || !c.alive() { // it may be complete since we have read it
 		return Stopped, nil
 	}
 	frozen, err := c.group().Frozen()

@@ -11,7 +11,7 @@ import (
 // Update changes the limits of a container; a field that is not set keeps its limit. They stand in the
 // container's config.json from then on.
 func (c *Container) Update(resources *specs.LinuxResources) error {
-	held, err := lock(c.dir)
+	held, err := c.runtime.lock(c.ID)
 	if err != nil {
 		return err
 	}
