@@ -66,6 +66,20 @@ type Descriptors struct {
 	First     int // the first number that is nobody's
 }
 
+// Alone is where the number of a namespace belongs that only a process with one thread may join; nil for the other
+// kinds.
+func (d *Descriptors) Alone(t specs.LinuxNamespaceType) *int {
+	switch t {
+	case specs.UserNamespace:
+		return &d.User
+	case specs.MountNamespace:
+		return &d.Mount
+	case specs.TimeNamespace:
+		return &d.Time
+	}
+	return nil
+}
+
 // The messages on the sync socket. The container side sends one when it gets there; a report (op.List)
 // stands for a failure. The parent answers [Go].
 const (

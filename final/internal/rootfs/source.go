@@ -14,11 +14,37 @@ import (
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
-// Sources prepares the mounts of the spec that the container side cannot make, by their index: those whose
-// files get other owners, tmpfs that begin with a copy of what they cover, and in a user namespace the
-// sources of bind mounts, which its root may not be able to reach. userns is the container's user namespace
-// if it exists already, else nil. The files are the caller's, to pass on by their numbers in Options.Sources,
-// and to close.
+// Prepared returns the mounts of the spec that the container side cannot make, by their index: those whose files
+// get other owners, tmpfs that begin with a copy of what they cover, and in a user namespace the sources of bind
+// mounts, which its root may not be able to reach. Sources prepares them.
+func Prepared(s *specs.Spec, o Options) (list []int) {
+	b := newBuilder(nil, s, o, nil)
+	for i := range s.Mounts {
+		if b.prepares(i) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+func (b *builder) prepares(i int) bool {
+	o, mapped := b.options[i], b.maps(i)
+	switch {
+	case o.remount || o.check(b.MountSetattr) != nil || mapped && !b.MountSetattr:
+		return false // Prepare refuses it, in better words
+	case o.copyUp:
+		return b.spec.Mounts[i].Type == "tmpfs"
+	}
+	return o.bind != 0 && (mapped || b.UserNamespace && os.Geteuid() == 0)
+}
+
+// maps tells whether the files of a mount are to get other owners.
+func (b *builder) maps(i int) bool {
+	return b.options[i].idmap != 0 || len(b.spec.Mounts[i].UIDMappings) > 0
+}
+
+// Sources prepares those mounts. userns is the container's user namespace if it exists already, else nil. The
+// files are the caller's, to pass on by their numbers in Options.Sources, and to close.
 func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files map[int]*os.File, err error) {
 	opened := map[int]*os.File{}
 	defer func() {
@@ -29,21 +55,16 @@ func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files m
 		}
 	}()
 	b := newBuilder(nil, s, o, nil)
-	for i, m := range s.Mounts {
-		opt := b.options[i]
-		mapped := opt.idmap != 0 || len(m.UIDMappings) > 0
+	for _, i := range Prepared(s, o) {
+		opt, mapped := b.options[i], b.maps(i)
 		var file *os.File
 		switch {
-		case opt.remount || opt.check(o.MountSetattr) != nil || mapped && !o.MountSetattr:
-			continue // Prepare refuses it, in better words
-		case opt.copyUp && m.Type == "tmpfs":
+		case opt.copyUp:
 			file, err = b.copyUp(d, i, opt)
-		case opt.bind != 0 && mapped:
+		case mapped:
 			file, err = b.idmapped(d, i, opt, userns)
-		case opt.bind != 0 && o.UserNamespace && os.Geteuid() == 0:
-			file, err = b.openSource(d, i, opt)
 		default:
-			continue
+			file, err = b.openSource(d, i, opt)
 		}
 		if errors.Is(err, unix.EPERM) && !mapped && !opt.copyUp {
 			continue // root of a user namespace itself: the container side may have better luck

@@ -85,17 +85,14 @@ func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 			return fmt.Errorf("linux.namespaces[%d].path: %w", i, err)
 		}
 		h.keep(file)
-		switch n.Type {
-		case specs.UserNamespace:
-			d.User = h.add(file)
-		case specs.MountNamespace:
+		if n.Type == specs.MountNamespace {
 			if same, err := sameFile(n.Path, "/proc/thread-self/ns/mnt"); err != nil || same {
 				return errors.Join(err, fmt.Errorf("linux.namespaces[%d].path: %s: it is the runtime's own, which would get another root", i, n.Path))
 			}
-			d.Mount = h.add(file)
-		case specs.TimeNamespace:
-			d.Time = h.add(file)
-		default:
+		}
+		if number := d.Alone(n.Type); number != nil {
+			*number = h.add(file)
+		} else {
 			h.joins = append(h.joins, join{file, kind})
 		}
 	}

@@ -189,13 +189,33 @@ func (r *Runtime) Plan(id string, asked CreateOptions) (*op.List, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := plan.Options{Descriptors: plan.Descriptors{Sync: 3, Start: 4, First: 5}}
-	if s.Process.Terminal {
-		o.Console, o.First = 5, 6
-	}
-	o.Cgroups = group.Apart()
+	o := plan.Options{Cgroups: group.Apart()}
 	if err := r.describe(&o, c, s, group, asked); err != nil {
 		return nil, err
 	}
+	number(&o, s)
 	return plan.Create(s, o)
+}
+
+// number gives out the numbers of the descriptors as begin does, without there being any.
+func number(o *plan.Options, s *specs.Spec) {
+	o.Sync, o.Start, o.First = 3, 4, 5
+	next := func() int {
+		o.First++
+		return o.First - 1
+	}
+	if s.Process.Terminal {
+		o.Console = next()
+	}
+	if s.Linux != nil {
+		for _, n := range s.Linux.Namespaces {
+			if number := o.Alone(n.Type); number != nil && n.Path != "" {
+				*number = next()
+			}
+		}
+	}
+	o.Rootfs.Sources = map[int]int{}
+	for _, i := range rootfs.Prepared(s, o.Rootfs) {
+		o.Rootfs.Sources[i] = next()
+	}
 }

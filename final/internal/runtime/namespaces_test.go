@@ -95,6 +95,24 @@ func TestPod(t *testing.T) {
 	})
 }
 
+// TestPlan: what the parent would hand over has a number in a plan that is only to be read.
+func TestPlan(t *testing.T) {
+	w := newWorld(t, false)
+	list, err := w.Plan("a", CreateOptions{Bundle: w.bundle("a", w.basic(joined(1, specs.MountNamespace), func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc", Type: "tmpfs", Options: []string{"tmpcopyup"}})
+	}))})
+	w.must(err)
+	var calls strings.Builder
+	for _, o := range list.Ops {
+		fmt.Fprintln(&calls, o)
+	}
+	for _, want := range []string{"close_range(7,", "setns(5, CLONE_NEWNS)", "move_mount(6,"} {
+		if !strings.Contains(calls.String(), want) {
+			w.Errorf("the plan has no %s", want)
+		}
+	}
+}
+
 // TestMountNamespaceByPath: the container's tree is in a mount namespace that is there already, and not the
 // runtime's own.
 func TestMountNamespaceByPath(t *testing.T) {
