@@ -51,6 +51,7 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 	}
 	h := &handover{}
 	if err := h.addStreams(o.PreserveFDs); err != nil {
+		h.close()
 		return nil, err
 	}
 	b, err := c.beginExec(s, o, h)

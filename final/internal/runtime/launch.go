@@ -52,10 +52,12 @@ func (h *handover) addStreams(preserved int) error {
 		h.add(file)
 	}
 	for fd := 3; fd < 3+preserved; fd++ {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		// A copy, for us to close: the original is our caller's, and its number perhaps that of a file of ours.
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3+preserved)
+		if err != nil {
 			return fmt.Errorf("--preserve-fds %d: descriptor %d: %w", preserved, fd, err)
 		}
-		h.add(os.NewFile(uintptr(fd), "preserved"))
+		h.add(h.keep(os.NewFile(uintptr(own), "preserved")))
 	}
 	return nil
 }
