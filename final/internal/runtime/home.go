@@ -63,7 +63,8 @@ func homeOf(passwd io.Reader, uid uint32) string {
 		if len(fields) < 6 {
 			continue
 		}
-		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && uint32(id) == uid {
+		id, err := strconv.ParseUint(fields[2], 10, 32)
+		if err == nil && uint32(id) == uid && !strings.Contains(fields[5], "\x00") { // which no variable can have
 			return fields[5]
 		}
 	}

@@ -16,10 +16,10 @@ import (
 
 func TestHome(t *testing.T) {
 	const passwd = "root:x:0:0:root:/root:/bin/sh\n\n+\nshort:x:1000\nno number:x:x:0::/x:\nminus:x:-1:0::/x:\n" +
-		"user:x:1000:1000::/home/user:/bin/sh\nsecond:x:1000:1000::/second:/bin/sh\nnone:x:7:7:::\n" +
+		"user:x:1000:1000::/home/user:/bin/sh\nsecond:x:1000:1000::/second:/bin/sh\nnone:x:7:7:::\nzero:x:9:9::/a\x00b:\n" +
 		"all:x:4294967295:0::/most:"
 	for uid, want := range map[uint32]string{
-		0: "/root", 1000: "/home/user", 7: "", 8: "", 1<<32 - 1: "/most",
+		0: "/root", 1000: "/home/user", 7: "", 8: "", 9: "", 1<<32 - 1: "/most",
 	} {
 		if got := homeOf(strings.NewReader(passwd), uid); got != want {
 			t.Errorf("user %d: %q, want %q", uid, got, want)
