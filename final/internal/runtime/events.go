@@ -60,7 +60,9 @@ func (c *Container) Events(interval time.Duration, report func(Event) error) err
 		}
 		select {
 		case <-ticker.C:
-			event, err = c.Stats()
+			if event, err = c.Stats(); errors.Is(err, ErrNotRunning) {
+				return nil // it has ended meanwhile
+			}
 		case <-oom:
 			event = Event{Type: "oom", ID: c.ID}
 		case err := <-failed:
