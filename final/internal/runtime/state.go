@@ -104,13 +104,15 @@ func (c *Container) write() error {
 // writeFile writes a file beside its place and moves it there.
 func writeFile(path string, text []byte, mode fs.FileMode) (err error) {
 	beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	defer func() {
+		if err != nil {
+			_ = os.Remove(beside) // it may not be there
+		}
+	}()
 	if err := os.WriteFile(beside, text, mode); err != nil {
 		return err
 	}
-	if err := os.Rename(beside, path); err != nil {
-		return errors.Join(err, os.Remove(beside))
-	}
-	return nil
+	return os.Rename(beside, path)
 }
 
 // spec reads the container's config.json, as it was when it was created.
