@@ -113,6 +113,7 @@ func (f *foreground) attach() error {
 }
 
 func (f *foreground) close() {
+	_ = f.release() // where it matters, wait has done it
 	for _, file := range []*os.File{f.socket, f.ours} {
 		if file != nil {
 			file.Close()
@@ -120,35 +121,45 @@ func (f *foreground) close() {
 	}
 }
 
+// release gives our terminal back.
+func (f *foreground) release() error {
+	if f.forwarder == nil {
+		return nil
+	}
+	forwarder := f.forwarder
+	f.forwarder = nil
+	return forwarder.Close()
+}
+
 // wait waits for the process's end, passes signals on until then, and returns its exit code as an error.
 func (f *foreground) wait(pid int) (err error) {
-	ended := make(chan unix.WaitStatus, 1)
+	ended := make(chan struct{})
 	go func() {
-		var status unix.WaitStatus
-		for {
-			got, err := unix.Wait4(pid, &status, 0, nil)
-			if got == pid || err != nil && !errors.Is(err, unix.EINTR) {
-				ended <- status
-				return
-			}
+		defer close(ended)
+		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
-	for {
+	for waiting := true; waiting; {
 		select {
 		case got := <-f.signals:
 			_ = unix.Kill(pid, got.(unix.Signal)) // not reaped yet, so the pid is its own
-		case status := <-ended:
-			if f.forwarder != nil {
-				err = f.forwarder.Close()
-			}
-			code := status.ExitStatus()
-			if status.Signaled() {
-				code = 128 + int(status.Signal())
-			}
-			if err != nil || code == 0 {
-				return err
-			}
-			return exitError(code)
+		case <-ended:
+			waiting = false
 		}
 	}
+	var status unix.WaitStatus
+	for {
+		if _, err = unix.Wait4(pid, &status, 0, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	err = errors.Join(err, f.release())
+	code := status.ExitStatus()
+	if status.Signaled() {
+		code = 128 + int(status.Signal())
+	}
+	if err != nil || code == 0 {
+		return err
+	}
+	return exitError(code)
 }
