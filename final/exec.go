@@ -21,7 +21,7 @@ var execVerb = verb{"exec ID [CMD [ARG...]]", "Run one more command in a contain
 		var f execFlags
 		f.add(flags)
 		return func(s *session, args []string) error {
-			err := s.exec_(&f, args)
+			err := s.exec(&f, args)
 			if _, silent := codeOf(err); !silent {
 				return &failedExec{err}
 			}
@@ -63,7 +63,7 @@ func (f *execFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.IgnorePaused, "ignore-paused", false, "also in a paused container: it runs when that goes on")
 }
 
-func (s *session) exec_(f *execFlags, args []string) error {
+func (s *session) exec(f *execFlags, args []string) error {
 	c, err := s.runtime().Load(args[0])
 	if err != nil {
 		return err

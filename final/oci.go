@@ -24,14 +24,13 @@ const version = "1.0.0"
 
 // A session is what the flags before the verb say. They are runc's.
 type session struct {
-	root    string
-	log     string
-	format  string
-	debug   bool
-	systemd bool
-	explain bool
-	exec    string // the executor: stub or reexec
-	version bool
+	root     string
+	log      string
+	format   string
+	systemd  bool
+	explain  bool
+	executor string // the executor: stub or reexec
+	version  bool
 }
 
 // parseGlobals takes the flags before the verb off the command line.
@@ -43,10 +42,10 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	flags.StringVar(&s.root, "root", kernel.OCIStateDir, "directory of the containers' states")
 	flags.StringVar(&s.log, "log", "", "file for errors and warnings, beside the standard error")
 	flags.StringVar(&s.format, "log-format", "text", "of that file: text or json")
-	flags.BoolVar(&s.debug, "debug", false, "say more in the log")
+	flags.Bool("debug", false, "accepted, as runc's")
 	flags.BoolVar(&s.systemd, "systemd-cgroup", false, "let systemd make the cgroups")
 	flags.BoolVar(&s.explain, "explain", false, "say every kernel call, with the shell command that does the same")
-	flags.StringVar(&s.exec, "executor", "stub", "the container side: stub, or reexec for the one in Go")
+	flags.StringVar(&s.executor, "executor", "stub", "the container side: stub, or reexec for the one in Go")
 	flags.BoolVarP(&s.version, "version", "v", false, "print the version")
 	flags.String("rootless", "auto", "accepted, as runc's")
 	flags.String("criu", "", "accepted, as runc's")
@@ -57,8 +56,8 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	if s.format != "text" && s.format != "json" {
 		return nil, nil, fmt.Errorf("--log-format %q: want text or json", s.format)
 	}
-	if s.exec != "stub" && s.exec != "reexec" {
-		return nil, nil, fmt.Errorf("--executor %q: want stub or reexec", s.exec)
+	if s.executor != "stub" && s.executor != "reexec" {
+		return nil, nil, fmt.Errorf("--executor %q: want stub or reexec", s.executor)
 	}
 	if s.root, err = filepath.Abs(s.root); err != nil {
 		return nil, nil, err
@@ -80,7 +79,7 @@ func (s *session) runtime() *runtime.Runtime {
 		door.Explain = os.Stderr
 	}
 	return &runtime.Runtime{
-		Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.exec == "reexec",
+		Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.executor == "reexec",
 		Warn: func(text string) { s.record("warning", text) },
 	}
 }
@@ -96,7 +95,7 @@ func (s *session) finish(err error) int {
 	return code
 }
 
-// record appends a line to the log, if there is one. engines take the last line of level error.
+// record appends a line to the log, if there is one. Engines take the last line of level error.
 func (s *session) record(level, message string) {
 	if s.log == "" {
 		return

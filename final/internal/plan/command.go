@@ -4,8 +4,6 @@ package plan
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +13,6 @@ import (
 
 // defaultPath is where commands are, for a process that has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
 
 // candidates are the paths at which a command may be, in the order they are tried (environ(7), execvp(3)).
 func candidates(name string, env []string) []string {

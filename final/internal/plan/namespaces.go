@@ -4,6 +4,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -194,7 +195,7 @@ func (c *create) setClocks() {
 		return
 	}
 	var text strings.Builder
-	for _, clock := range slices.Sorted(keys(c.spec.Linux.TimeOffsets)) {
+	for _, clock := range slices.Sorted(maps.Keys(c.spec.Linux.TimeOffsets)) {
 		offset := c.spec.Linux.TimeOffsets[clock]
 		fmt.Fprintf(&text, "%s %d %d\n", clock, offset.Secs, offset.Nanosecs)
 	}

@@ -4,8 +4,8 @@
 // its arguments, the errors that count as success, the shell command that would do the same, and why.
 //
 // Building the list is a pure function, spec in and plan out, tested by golden files without privileges;
-// "final plan BUNDLE" prints it. What one kernel feature adds to the list is in rootfs, confine and console,
-// which plan may import, with the packages below them. Step 01's child.go is such a list, written as Go
+// "final plan BUNDLE" prints it. What one kernel feature adds to the list is in rootfs, confine, cgroup and
+// console, which plan may import, with the packages below them. Step 01's child.go is such a list, written as Go
 // code.
 package plan
 
@@ -37,9 +37,8 @@ type Options struct {
 
 	Path string // what to execute, for exec; empty is the process's args[0]
 
-	Threads bool // the executor has more than one: it is the one in Go
-
-	NoFile *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
+	Threads bool         // the executor has more than one: it is the one in Go
+	NoFile  *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
 
 	NewKeyring bool // the process gets a session keyring of its own
 
@@ -58,8 +57,8 @@ type Descriptors struct {
 	Sync      int // a socket: the parent says when to go on, the container side how far it is
 	Start     int // a listening socket: `start` connects; 0 for a process that need not wait
 	Console   int // a socket that gets the terminal; 0 without terminal
-	Root      int // its root, where that is not the root of its mount namespace; 0 if it need not be entered
 	Target    int // a pidfd of the process whose namespaces to join; 0 for a new container
+	Root      int // the target's root, where that is not the root of its mount namespace; 0 if it need not be entered
 	User      int // namespaces to join that only a process with one thread may join; 0 if there are none
 	Time      int
 	Mount     int

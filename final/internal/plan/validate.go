@@ -5,6 +5,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -143,7 +144,7 @@ func checkNamespaces(s *specs.Spec) error {
 }
 
 func checkClocks(offsets map[string]specs.LinuxTimeOffset) error {
-	for _, clock := range slices.Sorted(keys(offsets)) {
+	for _, clock := range slices.Sorted(maps.Keys(offsets)) {
 		if clock != "monotonic" && clock != "boottime" {
 			return fmt.Errorf("linux.timeOffsets: %q: want monotonic or boottime", clock)
 		}

@@ -130,9 +130,8 @@ func (b *builder) land() {
 }
 
 // Prepare builds the tree at o.Root, in a mount namespace that still shows the host's files, or without one in
-// the host's own. It ends with the
-// tree complete but open: hooks of the host may still change it. The result is a descriptor of its root. The
-// umask is 0022 afterwards.
+// the host's own. It ends with the tree complete but open: hooks of the host may still change it. The result is a
+// descriptor of its root. The umask is 0022 afterwards.
 func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	l.Ops = slices.Grow(l.Ops, usualOps)
 	b := newBuilder(l, s, o, op.NewVar("root"))

@@ -8,8 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Update changes the limits of a container; a field that is not set keeps its limit. They stand in the
-// container's config.json from then on.
+// Update changes the limits of a container; a field that is not set keeps its limit.
 func (c *Container) Update(resources *specs.LinuxResources) error {
 	held, err := c.runtime.lock(c.ID)
 	if err != nil {
