@@ -60,17 +60,11 @@ func guardList(modes *unix.Termios) *op.List {
 func (g *guard) end() error {
 	defer g.process.Pidfd.Close()
 	g.hold.Close()
-	var status unix.WaitStatus
-	for {
-		_, err := unix.Wait4(g.process.Pid, &status, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return fmt.Errorf("wait4 %d: %w", g.process.Pid, err)
-		case status != 0:
-			return errors.New("the terminal has hung up, or its guard was killed: its modes stay as they are")
-		}
-		return nil
+	switch status, err := g.process.Wait(); {
+	case err != nil:
+		return fmt.Errorf("wait4 %d: %w", g.process.Pid, err)
+	case status != 0:
+		return errors.New("the terminal has hung up, or its guard was killed: its modes stay as they are")
 	}
+	return nil
 }

@@ -40,6 +40,16 @@ type Process struct {
 	Pidfd *os.File // a handle on it, which does not pass to another process as a pid does
 }
 
+// Wait waits for its end. It is a child of ours.
+func (p *Process) Wait() (status unix.WaitStatus, err error) {
+	for {
+		_, err = unix.Wait4(p.Pid, &status, 0, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return status, err
+		}
+	}
+}
+
 // ErrNoStub says that this machine cannot run the stub. Command.Reexec works.
 var ErrNoStub = errors.New("no stub")
 

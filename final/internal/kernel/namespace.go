@@ -87,18 +87,10 @@ var Overlay = sync.OnceValue(func() error {
 func (d *Door) NewUserNamespace(uids, gids []syscall.SysProcIDMap) (namespace *os.File, err error) {
 	call := Call{Op: "clone", Object: "CLONE_NEWUSER", Value: fmt.Sprintf("uids %v, gids %v", uids, gids), Shell: "unshare --user ..."}
 	err = d.Do(call, func() error {
-		return OnThread(func() error { // to ptrace, the tracer is a thread
-			pid, err := syscall.ForkExec("/proc/self/exe", []string{"namespace"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{
-				Cloneflags: unix.CLONE_NEWUSER, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true,
-				Ptrace: true, Pdeathsig: syscall.SIGKILL,
-			}})
-			if err != nil {
-				return err
-			}
-			defer func() {
-				_ = unix.Kill(pid, unix.SIGKILL) // our unreaped child: the id is its own
-				_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
-			}()
+		mapped := syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true,
+		}
+		return withStopped("namespace", mapped, func(pid int) (err error) {
 			namespace, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
 			return err
 		})

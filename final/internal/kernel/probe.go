@@ -113,17 +113,7 @@ var CloneIntoCgroup = sync.OnceValue(func() error {
 // PtraceSyscallInfo traces a copy of this program that stops at execve, before its first instruction, asks
 // what system call it is in, and ends it.
 var PtraceSyscallInfo = sync.OnceValue(func() error {
-	return OnThread(func() error { // to ptrace, the tracer is a thread
-		pid, err := syscall.ForkExec("/proc/self/exe", []string{"probe"}, &syscall.ProcAttr{
-			Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL},
-		})
-		if err != nil {
-			return fmt.Errorf("ptrace PTRACE_TRACEME: %w", err)
-		}
-		defer func() {
-			_ = unix.Kill(pid, unix.SIGKILL) // our unreaped child: the id is its own
-			_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
-		}()
+	err := withStopped("probe", syscall.SysProcAttr{}, func(pid int) error {
 		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != nil {
 			return fmt.Errorf("wait4: %w", err)
 		}
@@ -131,10 +121,14 @@ var PtraceSyscallInfo = sync.OnceValue(func() error {
 		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(pid),
 			unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
 		if errno != 0 {
-			return fmt.Errorf("ptrace PTRACE_GET_SYSCALL_INFO: %w", errno)
+			return fmt.Errorf("PTRACE_GET_SYSCALL_INFO: %w", errno)
 		}
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("ptrace: %w", err)
+	}
+	return nil
 })
 
 var cgroupKillSince = Version{5, 14}

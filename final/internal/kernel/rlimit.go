@@ -14,17 +14,7 @@ import (
 // gives programs that it starts the old one; but this very program, started again, raises it again. So it is
 // asked of a child that stops before its first instruction, and is ended there.
 var NoFile = sync.OnceValues(func() (limit unix.Rlimit, err error) {
-	err = OnThread(func() error { // to ptrace, the tracer is a thread
-		pid, err := syscall.ForkExec("/proc/self/exe", []string{"limits"}, &syscall.ProcAttr{
-			Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL},
-		})
-		if err != nil {
-			return err
-		}
-		defer func() {
-			_ = unix.Kill(pid, unix.SIGKILL) // our unreaped child: the id is its own
-			_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
-		}()
+	err = withStopped("limits", syscall.SysProcAttr{}, func(pid int) error {
 		return unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit)
 	})
 	if err != nil {

@@ -96,16 +96,8 @@ func (s *side) close() {
 // end kills the container side and waits for its end.
 func (s *side) end() (status unix.WaitStatus) {
 	_ = unix.PidfdSendSignal(int(s.Pidfd.Fd()), unix.SIGKILL, nil, 0) // it may have ended by itself
-	return s.wait()
-}
-
-func (s *side) wait() (status unix.WaitStatus) {
-	for {
-		_, err := unix.Wait4(s.Pid, &status, 0, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return status
-		}
-	}
+	status, _ = s.Wait()                                              // it may have been waited for
+	return status
 }
 
 // why words the end of a container side that reported nothing.
@@ -135,7 +127,7 @@ func (s *side) replaceOnce() error {
 	if message != plan.Born || pid == 0 {
 		return fmt.Errorf("the container side says %q, as process %d: want %q", message, pid, plan.Born)
 	}
-	s.wait() // the first one ends by itself
+	_, _ = s.Wait() // the first one ends by itself, and how is no matter
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return fmt.Errorf("pidfd_open %d: %w", pid, err)

@@ -81,7 +81,7 @@ func (c *Container) undoHooks() error {
 
 // linger bounds the wait for the output of a hook that has ended: a process that it leaves behind may hold the
 // pipe open.
-const linger = time.Second
+const linger = 300 * time.Millisecond
 
 // outside runs one hook on the host.
 func (c *Container) outside(hook specs.Hook, status Status) error {
@@ -255,7 +255,7 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 		_, _ = io.Copy(output, outR)
 		close(read)
 	}()
-	status := b.wait()
+	status, err := b.Wait()
 	select {
 	case <-read:
 	case <-time.After(linger):
@@ -263,6 +263,8 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 		<-read
 	}
 	switch {
+	case err != nil:
+		return fmt.Errorf("wait4 %d: %w", b.Pid, err)
 	case status.Signaled():
 		return fmt.Errorf("ended by %s", unix.SignalName(status.Signal()))
 	case status.ExitStatus() != 0:
