@@ -273,19 +273,9 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 		return nil, err
 	}
 	c.runtime.warn(list.Warnings)
-	command := &executor.Command{List: list, Name: "container " + c.ID, Cloneflags: plan.CloneFlags(s)}
-	if command.Cgroup, err = group.Dir(); err != nil {
-		return nil, err
-	}
-	if command.Cgroup != nil {
-		h.keep(command.Cgroup)
-	}
 	c.Late = late(list)
-	process, err := c.runtime.launch(command, h)
-	if err != nil {
-		return nil, err
-	}
-	return &side{Process: process, list: list, sync: ours, born: command.Cgroup != nil}, nil
+	command := &executor.Command{List: list, Name: "container " + c.ID, Cloneflags: plan.CloneFlags(s)}
+	return c.runtime.launchIn(group, command, h, ours)
 }
 
 // equip does to a new container side what only the parent can do.

@@ -75,7 +75,8 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		return nil, err
 	}
 	defer target.close()
-	options := plan.Options{Descriptors: plan.Descriptors{Preserved: len(h.files) - 3}, Path: o.path, ID: c.ID, NewKeyring: !c.NoNewKeyring}
+	options := plan.Options{ID: c.ID, Path: o.path, NewKeyring: !c.NoNewKeyring}
+	options.Preserved = len(h.files) - 3
 	ours, theirs, err := syncPair()
 	if err != nil {
 		return nil, err
@@ -107,20 +108,13 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		return nil, err
 	}
 	c.runtime.warn(list.Warnings)
-	command := &executor.Command{List: list, Name: "exec " + c.ID}
-	if command.Cgroup, err = group.Dir(); err != nil {
-		return nil, err
-	}
-	if command.Cgroup != nil {
-		h.keep(command.Cgroup)
-	}
-	process, err := c.runtime.launch(command, h)
+	b, err = c.runtime.launchIn(group, &executor.Command{List: list, Name: "exec " + c.ID}, h, ours)
 	if err != nil {
 		return nil, err
 	}
-	b = &side{Process: process, list: list, sync: ours, born: command.Cgroup != nil}
 	if err := group.Add(c.runtime.Door, b.Pid, b.born, true); err != nil {
 		b.end()
+		b.Pidfd.Close()
 		return nil, err
 	}
 	return b, nil

@@ -103,7 +103,8 @@ func (s *side) end() (status unix.WaitStatus) {
 // why words the end of a container side that reported nothing.
 func (s *side) why(status unix.WaitStatus) error {
 	if status.Signaled() {
-		return fmt.Errorf("the container side was ended by %s (out of memory, if the limit is very low)", unix.SignalName(status.Signal()))
+		name := unix.SignalName(status.Signal())
+		return fmt.Errorf("the container side was ended by %s (out of memory, if the limit is very low)", name)
 	}
 	return fmt.Errorf("the container side ended with code %d before the command", status.ExitStatus())
 }

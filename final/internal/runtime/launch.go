@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/plan"
@@ -89,7 +90,8 @@ func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 		h.keep(file)
 		if n.Type == specs.MountNamespace {
 			if same, err := sameFile(n.Path, "/proc/thread-self/ns/mnt"); err != nil || same {
-				return errors.Join(err, fmt.Errorf("linux.namespaces[%d].path: %s: it is the runtime's own, which would get another root", i, n.Path))
+				own := fmt.Errorf("linux.namespaces[%d].path: %s: it is the runtime's own, which would get another root", i, n.Path)
+				return errors.Join(err, own)
 			}
 		}
 		if number := d.Alone(n.Type); number != nil {
@@ -161,7 +163,9 @@ func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Pr
 		r.edit(c.List)
 	}
 	start := func() error {
-		what := kernel.Call{Op: "clone", Object: c.Name, Value: plan.FlagNames(c.Cloneflags), Shell: plan.UnshareCommand(c.Cloneflags)}
+		what := kernel.Call{
+			Op: "clone", Object: c.Name, Value: plan.FlagNames(c.Cloneflags), Shell: plan.UnshareCommand(c.Cloneflags),
+		}
 		return r.Door.Do(what, func() (err error) {
 			process, err = c.Start()
 			return err
@@ -172,14 +176,33 @@ func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Pr
 	}
 	err = kernel.OnThread(func() error {
 		for _, j := range h.joins {
-			what := kernel.Call{Op: "setns", Object: j.file.Name(), Value: string(j.kind.Type), Shell: "nsenter --" + j.kind.File + "=" + j.file.Name()}
-			if err := r.Door.Do(what, func() error { return unix.Setns(int(j.file.Fd()), int(j.kind.Flag)) }); err != nil {
+			what := kernel.Call{
+				Op: "setns", Object: j.file.Name(), Value: string(j.kind.Type),
+				Shell: "nsenter --" + j.kind.File + "=" + j.file.Name(),
+			}
+			err := r.Door.Do(what, func() error { return unix.Setns(int(j.file.Fd()), int(j.kind.Flag)) })
+			if err != nil {
 				return err
 			}
 		}
 		return start()
 	})
 	return process, err
+}
+
+// launchIn starts a container side in a cgroup of v2, if there is one. sync is our end of the wire to it.
+func (r *Runtime) launchIn(group *cgroup.Group, c *executor.Command, h *handover, sync *os.File) (b *side, err error) {
+	if c.Cgroup, err = group.Dir(); err != nil {
+		return nil, err
+	}
+	if c.Cgroup != nil {
+		h.keep(c.Cgroup)
+	}
+	process, err := r.launch(c, h)
+	if err != nil {
+		return nil, err
+	}
+	return &side{Process: process, list: c.List, sync: sync, born: c.Cgroup != nil}, nil
 }
 
 // report is the side's error in words, if it has one: what it sent last, or how it ended.

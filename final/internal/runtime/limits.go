@@ -40,7 +40,8 @@ func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool
 		values := fmt.Sprintf("%d:%d", first.Cur, first.Max)
 		what := kernel.Call{
 			Op: "prlimit", Object: fmt.Sprintf("%d %s", pid, limit.Name), Value: values,
-			Shell: fmt.Sprintf("prlimit --pid %d --%s=%s", pid, strings.ToLower(strings.TrimPrefix(limit.Name, "RLIMIT_")), values),
+			Shell: "prlimit --pid " + strconv.Itoa(pid) +
+				" --" + strings.ToLower(strings.TrimPrefix(limit.Name, "RLIMIT_")) + "=" + values,
 		}
 		err := r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &first, nil) })
 		if err != nil {

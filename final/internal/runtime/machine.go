@@ -73,7 +73,8 @@ func cgroupMount(group *cgroup.Group, namespace bool) rootfs.Cgroup {
 		if m.Version == 2 {
 			kind = "cgroup2"
 		}
-		c.Hierarchies = append(c.Hierarchies, rootfs.Hierarchy{Name: m.Name, Type: kind, Options: m.Options, Group: m.Dir, Links: m.Links})
+		h := rootfs.Hierarchy{Name: m.Name, Type: kind, Options: m.Options, Group: m.Dir, Links: m.Links}
+		c.Hierarchies = append(c.Hierarchies, h)
 	}
 	return c
 }

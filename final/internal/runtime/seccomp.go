@@ -35,7 +35,8 @@ func (c *Container) passListener(pidfd *os.File, pid int, message string, s *spe
 	state, err := json.Marshal(specs.ContainerProcessState{
 		Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, Metadata: s.Linux.Seccomp.ListenerMetadata,
 		State: specs.State{
-			Version: specs.Version, ID: c.ID, Status: specs.ContainerState(status), Pid: c.Pid, Bundle: c.Bundle, Annotations: s.Annotations,
+			Version: specs.Version, ID: c.ID, Status: specs.ContainerState(status), Pid: c.Pid, Bundle: c.Bundle,
+			Annotations: s.Annotations,
 		},
 	})
 	if err != nil {

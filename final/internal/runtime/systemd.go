@@ -20,8 +20,8 @@ const notifyPlace = "/run/notify/notify.sock"
 // of, and the socket at which it may say that it is ready (sd_notify(3)), which is mounted.
 func handDown(s *specs.Spec, listenFDs int) error {
 	if listenFDs > 0 {
-		pid := "1" // what the command's pid is in a new PID namespace; in another nobody can know it before
-		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(listenFDs), "LISTEN_PID="+pid)
+		// 1 is what the command's pid is in a new PID namespace; in another nobody can know it before.
+		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(listenFDs), "LISTEN_PID=1")
 		if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
 			s.Process.Env = append(s.Process.Env, "LISTEN_FDNAMES="+names)
 		}
@@ -33,7 +33,9 @@ func handDown(s *specs.Spec, listenFDs int) error {
 	if !filepath.IsAbs(socket) {
 		return fmt.Errorf("NOTIFY_SOCKET: %q: want a path: a socket without one is the network namespace's", socket)
 	}
-	s.Mounts = append(s.Mounts, specs.Mount{Destination: notifyPlace, Type: "bind", Source: socket, Options: []string{"bind", "nosuid", "noexec", "nodev"}})
+	s.Mounts = append(s.Mounts, specs.Mount{
+		Destination: notifyPlace, Type: "bind", Source: socket, Options: []string{"bind", "nosuid", "noexec", "nodev"},
+	})
 	s.Process.Env = append(s.Process.Env, "NOTIFY_SOCKET="+notifyPlace)
 	return nil
 }
