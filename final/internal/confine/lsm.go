@@ -44,16 +44,21 @@ func OpenLabels(l *op.List, proc *op.Var, p *specs.Process, h Host) ([]Label, er
 		// Engines recognize a label that was refused by the path, in backquotes.
 		means := fmt.Sprintf("%s: %q: `%s`", module.field, module.value, "/proc/"+module.path)
 		label := Label{op.NewVar(module.name), module.prefix + module.value, means}
-		open := op.Open("/proc/"+module.path, unix.O_WRONLY, label.file)
-		if proc != nil {
-			open = op.Openat2(op.Val(proc), module.path, unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS, label.file)
-		}
+		open := openProc(proc, module.path, label.file)
 		open.Means = means
 		open.Why = "while /proc is the host's: in the container's, another file could stand there"
 		l.Add(open)
 		labels = append(labels, label)
 	}
 	return labels, nil
+}
+
+// openProc opens a file of the host's /proc to be written: by its path, or below proc where that is not nil.
+func openProc(proc *op.Var, path string, file *op.Var) op.Op {
+	if proc == nil {
+		return op.Open("/proc/"+path, unix.O_WRONLY, file)
+	}
+	return op.Openat2(op.Val(proc), path, unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS, file)
 }
 
 // CheckMountLabel refuses a label for mounts that no security module would understand.

@@ -86,7 +86,7 @@ func build(t *testing.T, c *planCase, f *Filter) (l *op.List, warnings []string)
 	p := &c.process
 	steps := []func() error{
 		func() error { return InitialAffinity(l, p.ExecCPUAffinity) },
-		func() error { Keyring(l, "test", p, c.host); return nil },
+		func() error { Keyring(l, nil, "test", p, c.host); return nil },
 		func() error { return FinalAffinity(l, p.ExecCPUAffinity) },
 		func() error { return Attributes(l, p, &c.linux) },
 	}

@@ -112,6 +112,21 @@ func TestHookPlan(t *testing.T) {
 	}
 }
 
+// TestExecTrustsNoProc: who joins a container writes to no file of its /proc, in which another one may stand there.
+func TestExecTrustsNoProc(t *testing.T) {
+	p := &specs.Process{Args: []string{"/bin/true"}, Cwd: "/", SelinuxLabel: "label", ApparmorProfile: "profile"}
+	list, err := Exec(&specs.Spec{}, p, Options{
+		Descriptors: Descriptors{Sync: 3, Target: 4, First: 5}, TargetKinds: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Host: confine.Host{LSMs: []string{"apparmor", "selinux"}}, NewKeyring: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := text(list); strings.Contains(text, `AT_FDCWD, "/proc/`) || !strings.Contains(text, "keycreate") {
+		t.Errorf("a file of the container's /proc is opened, or none of the host's:\n%s", text)
+	}
+}
+
 // config reads a config.json of the tests, as the runtime would.
 func config(t *testing.T, name string) *specs.Spec {
 	t.Helper()

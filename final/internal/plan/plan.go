@@ -219,7 +219,7 @@ func (c *create) setAttributes() error {
 		return err
 	}
 	if c.o.NewKeyring {
-		confine.Keyring(c.List, c.o.ID, c.process, c.o.Host)
+		confine.Keyring(c.List, c.proc, c.o.ID, c.process, c.o.Host)
 	}
 	return confine.Attributes(c.List, c.process, linux)
 }
