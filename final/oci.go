@@ -74,14 +74,11 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 
 // runtime is the one that the flags ask for.
 func (s *session) runtime() *runtime.Runtime {
-	door := &kernel.Door{}
+	door := &kernel.Door{Warn: func(text string) { s.record("warning", text) }}
 	if s.explain {
 		door.Explain = os.Stderr
 	}
-	return &runtime.Runtime{
-		Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.executor == "reexec",
-		Warn: func(text string) { s.record("warning", text) },
-	}
+	return &runtime.Runtime{Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.executor == "reexec"}
 }
 
 // finish says what went wrong, where people and where engines look, and returns the exit code.

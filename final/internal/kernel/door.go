@@ -30,6 +30,9 @@ type Door struct {
 	// making the call. It is there for tests: to fail the n-th call, or to end the process at it.
 	Trap func(n int, call Call) error
 
+	// Warn, if not nil, is told what was asked for and is not done, with the reason.
+	Warn func(text string)
+
 	calls atomic.Int64
 }
 

@@ -150,7 +150,12 @@ func (d *Door) Chown(path string, uid int) error {
 
 // Skip says that something which was asked for is not done, and why: it is no call, but it should not pass
 // in silence.
-func (d *Door) Skip(what, reason string) { d.say(Call{Op: "skip", Object: what + ":", Value: reason}) }
+func (d *Door) Skip(what, reason string) {
+	d.say(Call{Op: "skip", Object: what + ":", Value: reason})
+	if d.Warn != nil {
+		d.Warn(what + ": " + reason)
+	}
+}
 
 // Rmdir removes an empty directory or a cgroup. There is no recursive form of it here: below the directory
 // may be a mount, and behind that somebody's files.

@@ -30,9 +30,6 @@ type Runtime struct {
 	Systemd bool         // cgroups are made by systemd, over D-Bus
 	Reexec  bool         // the container side is package boot, even where the stub can be
 
-	// Warn, if not nil, is told what was asked for and not done, with the reason.
-	Warn func(string)
-
 	// edit, if not nil, changes the list of a container side before that begins. It is there for tests: to
 	// make a certain op fail.
 	edit func(*op.List)
@@ -40,8 +37,8 @@ type Runtime struct {
 
 func (r *Runtime) warn(warnings []string) {
 	for _, warning := range warnings {
-		if r.Warn != nil {
-			r.Warn(warning)
+		if r.Door.Warn != nil {
+			r.Door.Warn(warning)
 		}
 	}
 }
