@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -95,9 +96,27 @@ func (s *side) close() {
 
 // end kills the container side and waits for its end.
 func (s *side) end() (status unix.WaitStatus) {
-	_ = unix.PidfdSendSignal(int(s.Pidfd.Fd()), unix.SIGKILL, nil, 0) // it may have ended by itself
-	status, _ = s.Wait()                                              // it may have been waited for
+	s.kill()
+	status, _ = s.Wait() // it may have been waited for
 	return status
+}
+
+func (s *side) kill() {
+	_ = unix.PidfdSendSignal(int(s.Pidfd.Fd()), unix.SIGKILL, nil, 0) // it may have ended by itself
+}
+
+// waitWithin waits for the container side's end, and kills it when its time is over.
+func (s *side) waitWithin(ctx context.Context) (status unix.WaitStatus, err error) {
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		s.kill()
+		close(killed)
+	})
+	status, err = s.Wait()
+	if !stop() {
+		<-killed // it needs the pidfd until then
+	}
+	return status, err
 }
 
 // why words the end of a container side that reported nothing.

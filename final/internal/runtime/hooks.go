@@ -244,8 +244,6 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 		return err
 	}
 	defer b.close()
-	stop := context.AfterFunc(ctx, func() { _ = unix.PidfdSendSignal(int(b.Pidfd.Fd()), unix.SIGKILL, nil, 0) })
-	defer stop()
 	go func() {
 		_, _ = stdinW.Write(state) // a hook need not read it
 		stdinW.Close()
@@ -255,7 +253,7 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 		_, _ = io.Copy(output, outR)
 		close(read)
 	}()
-	status, err := b.Wait()
+	status, err := b.waitWithin(ctx)
 	select {
 	case <-read:
 	case <-time.After(linger):
