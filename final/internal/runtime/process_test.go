@@ -94,13 +94,13 @@ func TestNoFile(t *testing.T) {
 					s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: limit.Cur, Hard: limit.Max}}
 				}
 			})
-			done := make(chan error)
+			done, pid := make(chan error), c.Pid
 			go func() { done <- c.Start() }()
 			var got unix.Rlimit
-			if !eventually(func() bool { return unix.Prlimit(c.Pid, unix.RLIMIT_NOFILE, nil, &got) == nil && got == limit }) {
+			if !eventually(func() bool { return unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &got) == nil && got == limit }) {
 				w.Errorf("%+v, want %+v", got, limit)
 			}
-			w.must(unix.Kill(c.Pid, unix.SIGKILL))
+			w.must(unix.Kill(pid, unix.SIGKILL))
 			<-done
 			w.must(w.Delete("a", true))
 		}
