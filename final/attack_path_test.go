@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,8 +301,15 @@ func TestTerminalOfAnotherPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.configure("true")
-	if _, complaint, code := v.final("run", "--bundle", v.dir, v.id); code != 1 || !strings.Contains(complaint, "too many levels") {
-		t.Errorf("run: exit code %d, %s; want the link refused", code, complaint)
+	socket := filepath.Join(v.dir, "console.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, complaint, code := v.final("create", "--bundle", v.dir, "--console-socket", socket, v.id)
+	if code != 1 || !strings.Contains(complaint, "too many levels") {
+		t.Errorf("create: exit code %d, %s; want the link refused", code, complaint)
 	}
 	isEmpty(t, outside)
 }

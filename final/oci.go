@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/runtime"
@@ -33,14 +35,13 @@ type session struct {
 	version  bool
 }
 
-// parseGlobals takes the flags before the verb off the command line.
-func parseGlobals(args []string) (s *session, rest []string, err error) {
-	s = &session{}
+// flags are those before the verb.
+func (s *session) flags() *pflag.FlagSet {
 	flags := pflag.NewFlagSet("final", pflag.ContinueOnError)
 	flags.SetInterspersed(false)
 	flags.Usage = func() {}
 	flags.StringVar(&s.root, "root", kernel.OCIStateDir, "directory of the containers' states")
-	flags.StringVar(&s.log, "log", "", "file for errors and warnings, beside the standard error")
+	flags.StringVar(&s.log, "log", "", "file for errors, beside the standard error, and for warnings, in its place")
 	flags.StringVar(&s.format, "log-format", "text", "of that file: text or json")
 	flags.Bool("debug", false, "accepted, as runc's")
 	flags.BoolVar(&s.systemd, "systemd-cgroup", false, "let systemd make the cgroups")
@@ -49,9 +50,16 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	flags.BoolVarP(&s.version, "version", "v", false, "print the version")
 	flags.String("rootless", "auto", "accepted, as runc's")
 	flags.String("criu", "", "accepted, as runc's")
-	help := flags.BoolP("help", "h", false, "")
+	flags.BoolP("help", "h", false, "this help")
+	return flags
+}
+
+// parseGlobals takes the flags before the verb off the command line.
+func parseGlobals(args []string) (s *session, rest []string, err error) {
+	s = &session{}
+	flags := s.flags()
 	if err := flags.Parse(args); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w (see final --help)", err)
 	}
 	if s.format != "text" && s.format != "json" {
 		return nil, nil, fmt.Errorf("--log-format %q: want text or json", s.format)
@@ -63,11 +71,14 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 		return nil, nil, err
 	}
 	rest = flags.Args()
+	help, _ := flags.GetBool("help") // it is there
 	switch {
 	case s.version:
 		rest = []string{"version"}
-	case *help:
+	case help || len(rest) == 1 && rest[0] == "help":
 		rest = []string{"--help"}
+	case len(rest) > 1 && rest[0] == "help":
+		rest = []string{rest[1], "--help"}
 	}
 	return s, rest, nil
 }
@@ -77,6 +88,7 @@ func (s *session) runtime() *runtime.Runtime {
 	door := &kernel.Door{Warn: func(text string) { s.record("warning", text) }}
 	if s.explain {
 		door.Explain = os.Stderr
+		signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // a reader that goes away must not end us half-way
 	}
 	return &runtime.Runtime{Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.executor == "reexec"}
 }
@@ -95,6 +107,9 @@ func (s *session) finish(err error) int {
 // record appends a line to the log, if there is one. Engines take the last line of level error.
 func (s *session) record(level, message string) {
 	if s.log == "" {
+		if level == "warning" {
+			fmt.Fprintln(os.Stderr, "final: warning:", message)
+		}
 		return
 	}
 	file, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -162,7 +177,9 @@ func (v verb) call(s *session, args []string) error {
 }
 
 func (v verb) usage(out io.Writer, flags *pflag.FlagSet) {
-	fmt.Fprintf(out, "usage: final [flags] %s\n\n%s\n\n%s", v.use, v.short, flags.FlagUsages())
+	name, arguments, _ := strings.Cut(v.use, " ")
+	fmt.Fprintf(out, "usage: final [FLAG...] %s [flag...] %s\n\n%s.\n\n%s\nThe FLAGs before the verb are in: final --help\n",
+		name, arguments, v.short, flags.FlagUsages())
 }
 
 // printJSON prints a value as engines read it.

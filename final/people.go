@@ -23,7 +23,16 @@ func people(args []string) error {
 		Short:         "A container runtime in Go, straight on the kernel",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q: unknown command (see final --help)", args[0])
+			}
+			return nil
+		},
+		Run: func(root *cobra.Command, _ []string) { _ = root.Help() }, // to the standard output
 	}
+	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
+		(&session{}).flags().FlagUsages())
 	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand())
 	for _, v := range verbs {
 		root.AddCommand(v.help())

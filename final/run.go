@@ -6,9 +6,11 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/runtime"
@@ -94,6 +96,9 @@ func newForeground(socket string, detach bool, terminal func() (bool, error)) (*
 	}
 	if detach {
 		return nil, errors.New("process.terminal: a detached process with a terminal wants --console-socket")
+	}
+	if !slices.ContainsFunc([]int{0, 1, 2}, term.IsTerminal) {
+		return nil, errors.New("process.terminal: true, and none of the standard streams is a terminal: set it to false, or use --console-socket")
 	}
 	f.ours, f.socket, err = console.Pair()
 	return f, err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -163,5 +164,9 @@ func size(text string) (int64, error) {
 	if text == "-1" {
 		return -1, nil
 	}
-	return units.RAMInBytes(text)
+	n, err := units.RAMInBytes(text)
+	if err == nil && n < 0 {
+		return 0, errors.New("too large")
+	}
+	return n, err
 }

@@ -13,7 +13,8 @@ import (
 
 const belowRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
-// enterDirectory changes to the command's working directory, which is made if it is missing. The path is
+// enterDirectory changes to the command's working directory. If it is missing, it is made for the container's first
+// process; who asks for another one's may have mistyped it, and is told. The path is
 // resolved below the root that the process has by now, and through no link of /proc: /proc/self/fd/7 is no
 // working directory, whatever 7 may be (CVE-2024-21626).
 func (c *create) enterDirectory() error {
@@ -24,13 +25,19 @@ func (c *create) enterDirectory() error {
 	cwd := op.NewVar("cwd")
 	open := op.Openat2(op.AtFdcwd(), dir, unix.O_PATH|unix.O_DIRECTORY, belowRoot, cwd)
 	open.Means = "process.cwd: " + c.process.Cwd
+	change := op.Fchdir(op.Val(cwd))
+	change.Shell, change.Means = "cd "+c.process.Cwd, open.Means
+	if c.o.Target != 0 {
+		open.Why = "the working directory, to which no link leads out of the root"
+		c.Add(open, change, op.Close(op.Val(cwd)))
+		return nil
+	}
 	try := open
 	try.Accept, try.Accepted, try.Positive = []unix.Errno{unix.ENOENT}, "no cwd", "cwd"
 	try.Why = "the working directory, to which no link leads out of the root"
 	c.Add(try)
 	c.makeDirectories(dir, cwd, open.Means)
-	change := op.Fchdir(op.Val(cwd))
-	change.Label, change.Shell, change.Means = "cwd", "cd "+c.process.Cwd, open.Means
+	change.Label = "cwd"
 	c.Add(change, op.Close(op.Val(cwd)))
 	return nil
 }

@@ -10,6 +10,9 @@ func (c *Container) Pause() error {
 	if err != nil {
 		return err
 	}
+	if status == Paused {
+		return fmt.Errorf("container %q: cannot pause a container that is paused", c.ID)
+	}
 	if status != Running && status != Created {
 		return fmt.Errorf("container %q: cannot pause a container that is %s: %w", c.ID, status, ErrNotRunning)
 	}
