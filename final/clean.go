@@ -24,7 +24,7 @@ const (
 	forwardSysctl = "/proc/sys/net/ipv4/ip_forward"
 )
 
-func cleanCommand() *cobra.Command {
+func cleanCommand(root string) *cobra.Command {
 	var dryRun, explain bool
 	command := &cobra.Command{
 		Use:   "clean",
@@ -36,7 +36,7 @@ network links, packet filter rules, mounts and directories. Running containers a
 			if os.Geteuid() != 0 {
 				return errors.New("clean: must be root, so: go run -exec sudo ./final clean")
 			}
-			c := &cleaner{door: &kernel.Door{}, out: command.OutOrStdout(), dryRun: dryRun}
+			c := &cleaner{door: &kernel.Door{}, out: command.OutOrStdout(), dryRun: dryRun, root: root}
 			if explain {
 				c.door.Explain = command.ErrOrStderr()
 			}
@@ -57,6 +57,7 @@ type cleaner struct {
 	door   *kernel.Door
 	out    io.Writer
 	dryRun bool
+	root   string // the states of the OCI runtime's containers
 
 	removed int
 	spared  int // containers that live
@@ -85,14 +86,14 @@ func (c *cleaner) clean() error {
 // removeAbandoned removes the containers of the OCI runtime that were never finished. The others are their
 // engine's to delete, dead or alive.
 func (c *cleaner) removeAbandoned() {
-	r := &runtime.Runtime{Root: kernel.OCIStateDir, Door: c.door}
+	r := &runtime.Runtime{Root: c.root, Door: c.door}
 	ids, err := r.Abandoned()
 	c.failed(err)
 	for _, id := range ids {
 		c.remove(remnant{"half-made container", id, id, func(*kernel.Door) error { return r.DeleteAbandoned(id) }})
 	}
 	if !c.dryRun {
-		_ = os.Remove(kernel.OCIStateDir) // only if it is empty
+		_ = os.Remove(c.root) // only if it is empty
 	}
 }
 

@@ -685,7 +685,7 @@ func TestCleanWithEveryCallFailing(t *testing.T) {
 			return nil
 		}}
 		var out strings.Builder
-		err := (&cleaner{door: door, out: &out}).clean()
+		err := (&cleaner{door: door, out: &out, root: kernel.OCIStateDir}).clean()
 		if door.Calls() < n {
 			if err != nil {
 				t.Errorf("no call failed, but: %v", err)
@@ -699,7 +699,7 @@ func TestCleanWithEveryCallFailing(t *testing.T) {
 			t.Errorf("call %d, %s, failed: want an error that names it, got %v", n, failed, err)
 		}
 		var rest strings.Builder
-		if err := (&cleaner{door: &kernel.Door{}, out: &rest}).clean(); err != nil {
+		if err := (&cleaner{door: &kernel.Door{}, out: &rest, root: kernel.OCIStateDir}).clean(); err != nil {
 			t.Errorf("after call %d, %s, failed: %v", n, failed, err)
 		}
 		if diff := cmp.Diff([]string(nil), traces(t)); diff != "" {

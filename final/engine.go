@@ -12,7 +12,7 @@ import (
 
 func userland([]string) (code int, ok bool) { return 0, false }
 
-func people(args []string) error {
+func people(_ *session, args []string) error {
 	if len(args) == 0 || args[0] == "--help" {
 		fmt.Println("usage: final [FLAG...] VERB [flag...] [ARGUMENT...]\n\nverbs (final VERB --help tells more):")
 		for _, v := range verbs {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
@@ -83,8 +84,12 @@ func (s *session) exec(f *execFlags, args []string) error {
 		return err
 	}
 	defer p.Pidfd.Close()
-	if err := fg.attach(); err != nil || f.detach {
+	if err := fg.attach(); err != nil {
+		_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0) // nobody would see what it does
 		return err
+	}
+	if f.detach {
+		return nil
 	}
 	return fg.wait(p.Pid)
 }

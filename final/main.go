@@ -38,7 +38,7 @@ func execute(args []string) int {
 			return s.finish(verb.call(s, rest[1:]))
 		}
 	}
-	return s.finish(people(rest))
+	return s.finish(people(s, rest))
 }
 
 // exitError ends the program with this code and no message: the verb has already said what there is to say.

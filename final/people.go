@@ -17,7 +17,7 @@ import (
 func userland(args []string) (code int, ok bool) { return lab.Main(args) }
 
 // people carries out the verbs for people.
-func people(args []string) error {
+func people(s *session, args []string) error {
 	root := &cobra.Command{
 		Use:           "final",
 		Short:         "A container runtime in Go, straight on the kernel",
@@ -33,7 +33,7 @@ func people(args []string) error {
 	}
 	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
 		(&session{}).flags().FlagUsages())
-	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand())
+	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root))
 	for _, v := range verbs {
 		root.AddCommand(v.help())
 	}
