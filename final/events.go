@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
@@ -17,6 +18,7 @@ var eventsVerb = verb{"events ID", "Print the figures of a container as they cha
 	func(flags *pflag.FlagSet) func(*session, []string) error {
 		interval := flags.Duration("interval", 5*time.Second, "time between figures")
 		once := flags.Bool("stats", false, "the figures, once")
+		pressure := flags.String("pressure", "", "also when memory gets short: low, medium or critical")
 		return func(s *session, args []string) error {
 			if *interval <= 0 {
 				return fmt.Errorf("--interval %v: want more than 0", *interval)
@@ -33,6 +35,6 @@ var eventsVerb = verb{"events ID", "Print the figures of a container as they cha
 				}
 				return out.Encode(event)
 			}
-			return c.Events(*interval, func(event runtime.Event) error { return out.Encode(event) })
+			return c.Events(*interval, cgroup.Level(*pressure), func(event runtime.Event) error { return out.Encode(event) })
 		}
 	}}

@@ -15,7 +15,7 @@ import (
 
 // An Event is a line of `events`, in runc's form.
 type Event struct {
-	Type string        `json:"type"` // stats or oom
+	Type string        `json:"type"` // stats, oom or pressure
 	ID   string        `json:"id"`
 	Data *cgroup.Stats `json:"data,omitempty"`
 }
@@ -33,19 +33,24 @@ func (c *Container) Stats() (Event, error) {
 	return Event{Type: "stats", ID: c.ID, Data: stats}, err
 }
 
-// Events reports the container's figures each interval, and when it runs out of memory, until it has ended.
-func (c *Container) Events(interval time.Duration, report func(Event) error) error {
+// Events reports the container's figures each interval, and when it runs out of memory, until it has ended. With
+// a level of memory pressure, it also reports each time that is reached.
+func (c *Container) Events(interval time.Duration, pressure cgroup.Level, report func(Event) error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	oom, failed := make(chan struct{}), make(chan error, 1)
-	go func() {
-		failed <- c.group().OOM(ctx, c.runtime.Door, func() {
+	happened, failed := make(chan string), make(chan error, 2)
+	tell := func(event string) func() {
+		return func() {
 			select {
-			case oom <- struct{}{}:
+			case happened <- event:
 			case <-ctx.Done():
 			}
-		})
-	}()
+		}
+	}
+	go func() { failed <- c.group().OOM(ctx, c.runtime.Door, tell("oom")) }()
+	if pressure != "" {
+		go func() { failed <- c.group().Pressure(ctx, c.runtime.Door, pressure, tell("pressure")) }()
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.awaitEnd() }()
 	ticker := time.NewTicker(interval)
@@ -63,8 +68,8 @@ func (c *Container) Events(interval time.Duration, report func(Event) error) err
 			if event, err = c.Stats(); errors.Is(err, ErrNotRunning) {
 				return nil // it has ended meanwhile
 			}
-		case <-oom:
-			event = Event{Type: "oom", ID: c.ID}
+		case what := <-happened:
+			event = Event{Type: what, ID: c.ID}
 		case err := <-failed:
 			return err
 		case err := <-ended:

@@ -144,7 +144,7 @@ func late(list *op.List) Late {
 	for _, o := range list.Ops {
 		waited = waited || o.Label == plan.WaitLabel
 		if waited {
-			l.Words = append(l.Words, o.Words())
+			l.Words, l.Shell = append(l.Words, o.Words()), append(l.Shell, o.Shell)
 		}
 	}
 	return l
@@ -156,8 +156,11 @@ func (l Late) explain(out io.Writer) {
 		return
 	}
 	fmt.Fprintln(out, "in the container:")
-	for _, words := range l.Words {
+	for i, words := range l.Words {
 		fmt.Fprintln(out, "    "+words)
+		if l.Shell[i] != "" {
+			fmt.Fprintln(out, "      $ "+l.Shell[i])
+		}
 	}
 }
 

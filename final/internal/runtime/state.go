@@ -47,6 +47,7 @@ type record struct {
 type Late struct {
 	Ops   int      `json:"ops"`   // that the plan has
 	Words []string `json:"words"` // of the last ones
+	Shell []string `json:"shell"` // the commands that would do the same, for --explain
 }
 
 // State is what `state` and `list` print: the state of the specification, and what runc adds to it.
