@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,8 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
 var updateVerb = verb{"update ID", "Change the limits of a container", 1, 1,
@@ -55,7 +56,7 @@ func readResources(file string, resources *specs.LinuxResources) error {
 	}
 	text, err := io.ReadAll(in)
 	if err == nil {
-		err = json.Unmarshal(text, resources)
+		err = plan.Decode(text, resources)
 	}
 	if err != nil {
 		return fmt.Errorf("--resources %s: %w", file, err)
@@ -89,7 +90,10 @@ var limitFlags = []struct {
 		n, err := strconv.ParseUint(text, 10, 16)
 		weight := uint16(n)
 		blockIO(r).Weight = &weight
-		return err
+		if err == nil && (n < 10 || n > 1000) {
+			return errors.New("want 10 to 1000")
+		}
+		return reason(err, "want 10 to 1000")
 	}},
 	{"cpu-period", "microseconds in which cpu-quota may be used", func(r *specs.LinuxResources, text string) error {
 		return parse(&cpu(r).Period, text, unsigned)
@@ -156,8 +160,26 @@ func parse[T any](field **T, text string, read func(string) (T, error)) error {
 	return err
 }
 
-func unsigned(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
-func signed(text string) (int64, error)    { return strconv.ParseInt(text, 10, 64) }
+func unsigned(text string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	return n, reason(err, "want a number")
+}
+
+func signed(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, reason(err, "want a number")
+}
+
+// reason is an error of strconv in the words of this command line.
+func reason(err error, want string) error {
+	if errors.Is(err, strconv.ErrRange) {
+		return errors.New("too large")
+	}
+	if err != nil {
+		return errors.New(want)
+	}
+	return nil
+}
 
 // size reads a size as Docker does: 64m is 64 MiB.
 func size(text string) (int64, error) {

@@ -3,7 +3,6 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,7 +127,7 @@ func readConfig(path string) (text []byte, s *specs.Spec, err error) {
 		return nil, nil, err
 	}
 	s = &specs.Spec{}
-	if err := json.Unmarshal(text, s); err != nil {
+	if err := plan.Decode(text, s); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	err = plan.Validate(s)

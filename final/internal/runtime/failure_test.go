@@ -315,7 +315,7 @@ func TestCreateRefused(t *testing.T) {
 		w.refused(err, "config.json: no such file or directory", "final spec")
 		w.must(os.WriteFile(filepath.Join(w.dir, "config.json"), []byte("{"), 0o644))
 		_, err = w.Create("a", CreateOptions{Bundle: w.dir})
-		w.refused(err, "config.json: unexpected end of JSON input")
+		w.refused(err, "unexpected end of JSON input")
 		_, err = w.tryCreate("a", CreateOptions{PidFile: "/no/such/dir/pid"})
 		w.refused(err, "--pid-file", "no such file or directory")
 		_, err = w.tryCreate("a", CreateOptions{PidfdSocket: "/no/such/socket"})
