@@ -60,17 +60,17 @@ func TestWorkingDirectoryThroughDescriptor(t *testing.T) {
 	}
 	defer root.Close()
 	v.caller = func(cmd *exec.Cmd) { cmd.ExtraFiles = slices.Repeat([]*os.File{root}, 5) }
-	if err := os.Symlink("/proc/self/fd", v.image("work")); err != nil {
+	if err := os.Symlink("/proc/self/fd", v.image("places")); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"/proc/self/fd/7", "/proc/self/cwd", "/proc/1/root/etc", "/work/5/tmp", "/work/3/a/new/one"} {
+	for _, dir := range []string{"/proc/self/fd/7", "/proc/self/cwd", "/proc/1/root/etc", "/places/5/tmp", "/places/3/a/new/one"} {
 		v.spec.Process.Cwd = dir
 		v.configure("true")
 		v.refused("process.cwd: " + dir)
 	}
 	v.spec.Process.Cwd = "/"
 	v.start("sleep", "60")
-	for _, dir := range []string{"/proc/self/fd/7", "/work/4", "/proc/1/cwd/new"} {
+	for _, dir := range []string{"/proc/self/fd/7", "/places/4", "/proc/1/cwd/new"} {
 		if _, complaint, code := v.final("exec", "--cwd", dir, v.id, "true"); code != 255 {
 			t.Errorf("exec in %s: exit code %d, %s; want 255", dir, code, complaint)
 		}
