@@ -4,7 +4,7 @@
 // list of system calls.
 //
 // There are two forms of it, and the list is the same for both, to the byte. The stub is a static program of
-// some fifty instructions that is laid out in a sealed memfd, the list beside it as data: one thread, no
+// some sixty instructions that is laid out in a sealed memfd, the list beside it as data: one thread, no
 // allocation, nothing that the container could overwrite. Its instructions are Go assembler, one file per
 // processor. The other form is package boot: this program again, in Go, for people to read, and for machines
 // that cannot run the stub. Step 01's child.go shows the work they do.

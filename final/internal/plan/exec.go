@@ -18,8 +18,7 @@ import (
 // last, by a child that is confined when it is born (CVE-2016-9962).
 func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 	c := &create{List: &op.List{}, spec: s, process: p, o: o}
-	c.Fail(op.Int(o.Sync), 1)
-	for _, add := range []func() error{
+	return c.build(
 		c.setInitialAffinity,
 		c.isolate,
 		c.enterCgroups,
@@ -38,12 +37,7 @@ func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 		c.findCommand,
 		c.waitForStart,
 		c.execute,
-	} {
-		if err := add(); err != nil {
-			return nil, err
-		}
-	}
-	return c.List, nil
+	)
 }
 
 // Hook returns the container side of a hook: a program that runs in the container's namespaces, and is not

@@ -105,8 +105,7 @@ type create struct {
 // Create returns the container side of a new container: the table of contents of this package.
 func Create(s *specs.Spec, o Options) (*op.List, error) {
 	c := &create{List: &op.List{}, spec: s, process: s.Process, o: o}
-	c.Fail(op.Int(o.Sync), 1)
-	for _, add := range []func() error{
+	return c.build(
 		c.isolate,
 		c.enterCgroups,
 		c.enterNamespaces,
@@ -127,7 +126,13 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.findCommand,
 		c.waitForStart,
 		c.execute,
-	} {
+	)
+}
+
+// build has each part add its ops. What fails among them is reported on the sync socket.
+func (c *create) build(parts ...func() error) (*op.List, error) {
+	c.Fail(op.Int(c.o.Sync), 1)
+	for _, add := range parts {
 		if err := add(); err != nil {
 			return nil, err
 		}

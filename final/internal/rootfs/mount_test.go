@@ -220,14 +220,14 @@ func TestOverlay(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, dir := range []string{"a", "b", "upper", "work"} {
+		for _, dir := range []string{"a", "b", "upper", "scratch"} {
 			write(t, filepath.Join(volume, dir, dir), dir)
 		}
-		if err := os.Remove(volume + "/work/work"); err != nil {
+		if err := os.Remove(volume + "/scratch/scratch"); err != nil {
 			return err
 		}
 		l.spec, l.o.Root = docker(), image(t)
-		layers := fmt.Sprintf("lowerdir=%[1]s/a:%[1]s/b,upperdir=%[1]s/upper,workdir=%[1]s/work,nodev", volume)
+		layers := fmt.Sprintf("lowerdir=%[1]s/a:%[1]s/b,upperdir=%[1]s/upper,workdir=%[1]s/scratch,nodev", volume)
 		l.spec.Mounts = append(l.spec.Mounts, mount("/merged", "overlay", "overlay", layers))
 		c, err := l.start(t)
 		if err != nil {
