@@ -15,16 +15,27 @@ import (
 // A ProcessStat is what tells processes apart: a pid passes to another process when its owner is gone, but
 // not together with the time at which that began.
 type ProcessStat struct {
-	Pid   int
-	State byte   // R, S, D, T, Z and so on; Z is a zombie, which has ended
-	Start uint64 // clock ticks between the machine's start and the process's
+	Pid     int
+	State   byte   // of its first thread: R, S, D, T, Z and so on; Z and X have ended
+	Threads int    // in the process, those that nobody has reaped included
+	Start   uint64 // clock ticks between the machine's start and the process's
 }
 
-// Alive tells whether the process has not ended.
-func (p ProcessStat) Alive() bool { return p.State != 'Z' && p.State != 'X' }
+// Alive tells whether the process has not ended. If its first thread has, others may live on; so it is for a
+// moment in every execve(2) of another thread, which then takes the first one's place.
+func (p ProcessStat) Alive() bool { return p.State != 'Z' && p.State != 'X' || p.Threads > 1 }
 
 // Stat reads /proc/PID/stat (proc_pid_stat(5)). A process that is not there is ESRCH.
-func Stat(pid int) (ProcessStat, error) {
+func Stat(pid int) (p ProcessStat, err error) {
+	// A task without threads was taken out of its process while we read it: either the process is gone, or its
+	// pid is another thread's now.
+	for p.Threads == 0 && err == nil {
+		p, err = readStat(pid)
+	}
+	return p, err
+}
+
+func readStat(pid int) (ProcessStat, error) {
 	p := ProcessStat{Pid: pid}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
@@ -40,6 +51,8 @@ func Stat(pid int) (ProcessStat, error) {
 		return p, fmt.Errorf("read /proc/%d/stat: %q: want a name in brackets and 20 fields behind it", pid, text)
 	}
 	p.State = fields[0][0]
-	p.Start, err = strconv.ParseUint(string(fields[19]), 10, 64)
-	return p, err
+	threads, errThreads := strconv.Atoi(string(fields[17]))
+	start, errStart := strconv.ParseUint(string(fields[19]), 10, 64)
+	p.Threads, p.Start = threads, start
+	return p, errors.Join(errThreads, errStart)
 }
