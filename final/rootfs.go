@@ -97,7 +97,7 @@ func rootfsSource(out io.Writer, images []string, o rootfsOptions) (fill func(di
 	fill = func(dir string) error {
 		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 		defer stop()
-		return image.Pull(ctx, images[0], dir, image.Options{Platform: o.platform, Progress: out})
+		return image.Pull(ctx, images[0], dir, image.PullOptions{Platform: o.platform, Progress: out})
 	}
 	return fill, "the image " + images[0], nil
 }

@@ -1,177 +1,266 @@
 //go:build linux
 
-// Package image gets images from registries and unpacks their layers.
 package image
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
-	"runtime"
+	"slices"
+	"sync"
 
-	"github.com/docker/go-units"
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sys/unix"
 )
 
-// Options are for [Pull] and [Resolve]. The zero value pulls for this machine and says nothing.
-type Options struct {
-	Platform  string            // "linux/arm64" or "linux/arm/v7"; "" is linux and the architecture of this program
-	Progress  io.Writer         // gets a line for each layer; nil: none
-	Transport http.RoundTripper // nil: the usual one, which honours HTTPS_PROXY
-}
-
-// A RegistryError says which registry did not give what was asked of it.
-type RegistryError struct {
-	Registry string
-	Err      error
-}
-
-func (e *RegistryError) Error() string { return fmt.Sprintf("registry %s: %v", e.Registry, e.Err) }
-func (e *RegistryError) Unwrap() error { return e.Err }
-
-// Pull gets an image by its name, as Docker knows it ("alpine" is docker.io/library/alpine:latest), and unpacks
-// its layers into the directory dir. Every byte is checked against the digests that the manifest and the
-// configuration name. Registries on loopback are spoken to in plain HTTP. After an error dir holds a part of the
-// image.
-func Pull(ctx context.Context, reference, dir string, o Options) error {
-	img, err := Resolve(ctx, reference, o)
+// Pull gets an image from its registry: the layers that are not here yet, three at a time, each unpacked while it
+// comes. Only when all are here, and checked, the name stands for it.
+func (s *Store) Pull(ctx context.Context, reference string, o PullOptions) (*Image, error) {
+	ref, err := parseName(reference)
 	if err != nil {
-		return err
-	}
-	return UnpackImage(img, dir, o.Progress)
-}
-
-// Resolve finds the image that a name stands for on a platform. Layers are fetched when they are read.
-func Resolve(ctx context.Context, reference string, o Options) (v1.Image, error) {
-	ref, err := name.ParseReference(reference)
-	if err != nil {
-		return nil, fmt.Errorf("image name %q: %w", reference, err)
+		return nil, err
 	}
 	platform, err := platformOf(o.Platform)
 	if err != nil {
 		return nil, err
 	}
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithPlatform(*platform)}
-	if o.Transport != nil {
-		options = append(options, remote.WithTransport(o.Transport))
-	}
-	img, err := remote.Image(ref, options...)
+	unlock, err := s.lock(blobsLock, unix.LOCK_SH)
 	if err != nil {
-		return nil, &RegistryError{ref.Context().RegistryStr(), err}
+		return nil, err
 	}
-	config, err := img.ConfigFile()
+	img, err := s.pull(ctx, ref, platform, o)
+	unlock()
 	if err != nil {
-		return nil, &RegistryError{ref.Context().RegistryStr(), err}
+		return nil, &PullError{Name: ShortName(fullName(ref)), Registry: ref.Context().RegistryStr(), Err: err}
+	}
+	return img, s.collectIfDue()
+}
+
+func (s *Store) pull(ctx context.Context, ref name.Reference, platform *v1.Platform, o PullOptions) (*Image, error) {
+	from, err := connect(ctx, ref.Context(), o.Transport)
+	if err != nil {
+		return nil, err
+	}
+	found, err := from.resolve(ctx, ref.Identifier(), platform)
+	if err != nil {
+		return nil, err
+	}
+	if !s.hasBlob(found.manifest.Config.Digest) {
+		if found.config, err = from.smallBlob(ctx, found.manifest.Config); err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
+	} else if found.config, err = s.readBlob(found.manifest.Config.Digest); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	config, err := parseConfig(found.config, found.manifest)
+	if err != nil {
+		return nil, err
 	}
 	// An index was searched for the platform; a name for a single image gives it whatever it is for.
 	if config.OS != platform.OS || config.Architecture != platform.Architecture {
-		return nil, fmt.Errorf("image %s is for %s/%s, not for %s", reference, config.OS, config.Architecture, platform)
+		return nil, fmt.Errorf("the image is for %s/%s, not for %s", config.OS, config.Architecture, platform)
 	}
-	return img, nil
+	say := newProgress(o.Progress, len(found.manifest.Layers))
+	err = s.fetchLayers(ctx, from, found.manifest, config, say)
+	say.end()
+	if err != nil {
+		return nil, err
+	}
+	return s.keepPulled(ref, found, config)
 }
 
-func platformOf(text string) (*v1.Platform, error) {
-	if text == "" {
-		return &v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, nil
-	}
-	platform, err := v1.ParsePlatform(text)
-	if err != nil || platform.OS == "" || platform.Architecture == "" {
-		return nil, fmt.Errorf("platform %q: not of the form os/architecture", text)
-	}
-	return platform, nil
+// A resolved image is one of a registry, found.
+type resolved struct {
+	digest   v1.Hash // what the name stands for: the index, if there is one
+	content  []byte  // the manifest
+	manifest *v1.Manifest
+	kind     types.MediaType
+	config   []byte
 }
 
-// UnpackImage unpacks an image's layers, the lowest first, into dir.
-func UnpackImage(img v1.Image, dir string, progress io.Writer) error {
-	layers, err := img.Layers()
+// resolve finds the manifest that a tag or digest stands for on a platform.
+func (r *repository) resolve(ctx context.Context, identifier string, platform *v1.Platform) (*resolved, error) {
+	content, kind, err := r.manifest(ctx, identifier)
 	if err != nil {
-		return fmt.Errorf("read manifest: %w", err)
+		return nil, err
 	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	if len(config.RootFS.DiffIDs) != len(layers) {
-		return fmt.Errorf("the configuration names %d layers, the manifest %d", len(config.RootFS.DiffIDs), len(layers))
-	}
-	for i, layer := range layers {
-		digest, err := layer.Digest()
+	found := &resolved{digest: digestOf(content)}
+	if isIndex(content, kind) {
+		chosen, err := choose(content, platform)
 		if err != nil {
-			return fmt.Errorf("layer %d of %d: %w", i+1, len(layers), err)
+			return nil, err
 		}
-		size, err := unpackLayer(layer, config.RootFS.DiffIDs[i], dir)
+		if content, kind, err = r.manifest(ctx, chosen.Digest.String()); err != nil {
+			return nil, err
+		}
+	}
+	found.content, found.kind = content, kind
+	found.manifest, err = parseManifest(content)
+	return found, err
+}
+
+func parseManifest(content []byte) (*v1.Manifest, error) {
+	manifest, err := v1.ParseManifest(bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if manifest.SchemaVersion != 2 || manifest.Config.Digest.Hex == "" {
+		return nil, errors.New("manifest: it is in a format of before 2017, or no image's")
+	}
+	for _, d := range append(slices.Clone(manifest.Layers), manifest.Config) {
+		if d.Digest.Algorithm != "sha256" || d.Size < 0 {
+			return nil, fmt.Errorf("manifest: %s of %d bytes: only sha256 is known", d.Digest, d.Size)
+		}
+	}
+	return manifest, nil
+}
+
+// isIndex tells an index from a manifest. The header is the registry's word; the content has its own.
+func isIndex(content []byte, kind types.MediaType) bool {
+	if kind.IsIndex() || kind.IsImage() {
+		return kind.IsIndex()
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(content))
+	return err == nil && len(index.Manifests) > 0
+}
+
+// choose picks an index's image for a platform.
+func choose(content []byte, platform *v1.Platform) (v1.Descriptor, error) {
+	index, err := v1.ParseIndexManifest(bytes.NewReader(content))
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("index: %w", err)
+	}
+	var have []string
+	for _, d := range index.Manifests {
+		if d.Platform == nil || d.Platform.OS == "unknown" {
+			continue // an attestation
+		}
+		if d.Platform.Satisfies(*platform) {
+			return d, nil
+		}
+		have = append(have, d.Platform.String())
+	}
+	return v1.Descriptor{}, fmt.Errorf("no image for the platform %s: there are %q", platform, have)
+}
+
+// fetchLayers gets the layers that are missing. A layer may be in a manifest several times.
+func (s *Store) fetchLayers(ctx context.Context, from *repository, m *v1.Manifest, config *v1.ConfigFile, say *progress) error {
+	var once []int
+	seen := map[v1.Hash]bool{}
+	for i, layer := range m.Layers {
+		if !seen[layer.Digest] {
+			seen[layer.Digest] = true
+			once = append(once, i)
+			say.add(i, layer)
+		}
+	}
+	return parallel(ctx, len(once), func(ctx context.Context, at int) error {
+		i := once[at]
+		err := s.fetchLayer(ctx, from, m.Layers[i], config.RootFS.DiffIDs[i], say.lines[i])
+		if errors.Is(err, errBadStart) {
+			err = s.fetchLayer(ctx, from, m.Layers[i], config.RootFS.DiffIDs[i], say.lines[i])
+		}
 		if err != nil {
-			return fmt.Errorf("layer %d of %d (%s): %w", i+1, len(layers), digest, err)
+			return fmt.Errorf("layer %d of %d (%s): %w", i+1, len(m.Layers), m.Layers[i].Digest, err)
 		}
-		if progress != nil {
-			fmt.Fprintf(progress, "layer %d of %d  %s  %s\n", i+1, len(layers), digest.Hex[:12], units.HumanSize(float64(size)))
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// unpackLayer checks both names of a layer: the digest of what is transferred, which the reader does that
-// Compressed returns once it is read to the end, and the diff id, the digest of the plain archive.
-func unpackLayer(layer v1.Layer, diffID v1.Hash, dir string) (size int64, err error) {
-	compressed, err := layer.Compressed()
-	if err != nil {
-		return 0, err
-	}
-	defer compressed.Close()
-	counted := &countingReader{from: compressed}
-	plain, err := decompress(counted)
-	if err != nil {
-		return 0, err
-	}
-	defer plain.Close()
-	sum := sha256.New()
-	if err := untar(dir, io.TeeReader(plain, sum)); err != nil {
-		return 0, err
-	}
-	if _, err := io.Copy(io.Discard, counted); err != nil {
-		return 0, err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != diffID.Hex {
-		return 0, fmt.Errorf("diff id is sha256:%s, the configuration says %s", got, diffID)
-	}
-	return counted.n, nil
-}
-
-type countingReader struct {
-	from io.Reader
-	n    int64
-}
-
-func (r *countingReader) Read(p []byte) (int, error) {
-	n, err := r.from.Read(p)
-	r.n += int64(n)
-	return n, err
-}
-
-// UnpackFile unpacks an archive of a root file system, as `docker export` writes it, plain or compressed.
-func UnpackFile(file, dir string) error {
-	f, err := os.Open(file)
+// fetchLayer makes sure that a layer is here, as a blob and unpacked.
+func (s *Store) fetchLayer(ctx context.Context, from *repository, layer v1.Descriptor, diffID v1.Hash, line *line) error {
+	whole, err := s.isWhole(diffID)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := Unpack(dir, f); err != nil {
-		return fmt.Errorf("unpack %s: %w", file, err)
-	}
-	// What `docker save` writes is an image, whose layers are archives inside of the archive.
-	for _, mark := range []string{"/manifest.json", "/oci-layout"} {
-		_, isImage := os.Lstat(dir + mark)
-		_, hasRoot := os.Lstat(dir + "/etc")
-		if isImage == nil && hasRoot != nil {
-			return fmt.Errorf("%s is a saved image, not a root file system: `docker export` of a container writes one", file)
+	if s.hasBlob(layer.Digest) {
+		if whole {
+			line.done("Already exists")
+			return nil
 		}
+		line.say("Extracting")
+		if err := s.unpackBlob(ctx, layer, diffID); err != nil {
+			return err
+		}
+		line.done("Pull complete")
+		return nil
 	}
+	d, err := s.openDownload(ctx, layer, line.arrived)
+	if err != nil {
+		return err
+	}
+	if d == nil { // somebody else has fetched it meanwhile
+		return s.fetchLayer(ctx, from, layer, diffID, line)
+	}
+	defer d.file.Close()
+	if err := s.receiveLayer(ctx, d, from, diffID); err != nil {
+		return err
+	}
+	line.done("Pull complete")
 	return nil
 }
+
+// receiveLayer downloads a layer, and unpacks it while it comes.
+func (s *Store) receiveLayer(ctx context.Context, d *download, from *repository, diffID v1.Hash) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var fetching sync.WaitGroup
+	var fetched error
+	fetching.Go(func() {
+		if fetched = d.fetch(ctx, from); fetched == nil {
+			fetched = d.keep(s)
+		}
+	})
+	unpacked := s.unpackLayer(ctx, d.reader(), d.blob.Size, diffID)
+	if unpacked != nil {
+		cancel()
+	}
+	fetching.Wait()
+	if fetched != nil && (unpacked == nil || errors.Is(unpacked, fetched)) {
+		return fetched
+	}
+	return unpacked
+}
+
+// keepPulled makes the name stand for what was pulled.
+func (s *Store) keepPulled(ref name.Reference, found *resolved, config *v1.ConfigFile) (*Image, error) {
+	if _, err := s.putBlob(found.config); err != nil {
+		return nil, err
+	}
+	digest, err := s.putBlob(found.content)
+	if err != nil {
+		return nil, err
+	}
+	d := v1.Descriptor{
+		MediaType: found.kind, Digest: digest, Size: int64(len(found.content)), Platform: config.Platform(),
+		Annotations: map[string]string{digestAnnotation: repositoryOf(ref.Context()) + "@" + found.digest.String()},
+	}
+	return s.nameImage(d, fullName(ref))
+}
+
+// nameImage gives a manifest that is in the store a name, and returns the image.
+func (s *Store) nameImage(d v1.Descriptor, full string) (*Image, error) {
+	if err := s.changeIndex(func(index *v1.IndexManifest) error { addName(index, d, full); return nil }); err != nil {
+		return nil, err
+	}
+	img, err := s.readImage(d)
+	if err != nil {
+		return nil, err
+	}
+	return s.Find(img.ID)
+}
+
+// A PullError says which image was not to be had, and why.
+type PullError struct {
+	Name     string
+	Registry string
+	Err      error
+}
+
+func (e *PullError) Error() string {
+	return fmt.Sprintf("pull %s from %s: %v", e.Name, e.Registry, e.Err)
+}
+func (e *PullError) Unwrap() error { return e.Err }

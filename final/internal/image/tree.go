@@ -85,35 +85,6 @@ func (t *tree) open2(name string, how *unix.OpenHow) (int, error) {
 	}
 }
 
-// parent opens the directory that holds name, making it and those above it where they are missing: layers may
-// leave them out. The caller closes the descriptor.
-func (t *tree) parent(name string) (fd int, base string, err error) {
-	dir, base := path.Split(name)
-	fd, err = t.makeDirectories(path.Clean("./" + dir))
-	return fd, base, err
-}
-
-func (t *tree) makeDirectories(dir string) (int, error) {
-	fd, err := t.directory(dir)
-	if err != unix.ENOENT {
-		return fd, wrap("open", dir, err)
-	}
-	up, base, err := t.parent(dir)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(up)
-	if err := unix.Mkdirat(up, base, 0o755); err != nil {
-		// EEXIST: a symbolic link to nowhere. What is below it has no place.
-		return -1, wrap("mkdir", dir, err)
-	}
-	if err := unix.Fchmodat(up, base, 0o755, 0); err != nil { // whatever the umask says
-		return -1, wrap("chmod", dir, err)
-	}
-	fd, err = t.directory(dir)
-	return fd, wrap("open", dir, err)
-}
-
 // wrap adds what was done to what, and keeps nil.
 func wrap(op, name string, err error) error {
 	if err == nil {

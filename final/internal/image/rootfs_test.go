@@ -98,7 +98,7 @@ func TestPull(t *testing.T) {
 	push(t, host+"/two:latest", imageFor(t, runtime.GOARCH, layerOf(t, file("a", "1"), file("b", "1")), layerOf(t, file("b", "2"), file(".wh.a", ""))))
 	var progress bytes.Buffer
 	root := t.TempDir()
-	if err := Pull(t.Context(), host+"/two", root, Options{Progress: &progress}); err != nil {
+	if err := Pull(t.Context(), host+"/two", root, PullOptions{Progress: &progress}); err != nil {
 		t.Fatal(err)
 	}
 	if got := listing(t, root); len(got) != 1 || got["b"] != "2" {
@@ -137,7 +137,7 @@ func TestPullPlatform(t *testing.T) {
 		{"missing:1", "", "", "missing"},
 	} {
 		root := t.TempDir()
-		err := Pull(t.Context(), host+"/"+tt.image, root, Options{Platform: tt.platform})
+		err := Pull(t.Context(), host+"/"+tt.image, root, PullOptions{Platform: tt.platform})
 		switch {
 		case tt.err == "" && err != nil:
 			t.Errorf("%s for %q: %v", tt.image, tt.platform, err)
@@ -167,7 +167,7 @@ func TestPullZstd(t *testing.T) {
 	}
 	push(t, host+"/zstd", imageFor(t, runtime.GOARCH, layer))
 	root := t.TempDir()
-	if err := Pull(t.Context(), host+"/zstd", root, Options{}); err != nil {
+	if err := Pull(t.Context(), host+"/zstd", root, PullOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := listing(t, root)["a"]; got != "zstd" {
@@ -207,7 +207,7 @@ func TestPullCorrupted(t *testing.T) {
 				return body
 			})
 			push(t, host+"/bad", imageFor(t, runtime.GOARCH, layer))
-			err = Pull(t.Context(), host+"/bad", t.TempDir(), Options{})
+			err = Pull(t.Context(), host+"/bad", t.TempDir(), PullOptions{})
 			if err == nil || !strings.Contains(err.Error(), "layer 1 of 1") {
 				t.Errorf("error %v, want one that names the layer", err)
 			}
@@ -229,7 +229,7 @@ func TestPullWrongDiffID(t *testing.T) {
 		t.Fatal(err)
 	}
 	push(t, host+"/bad", img)
-	if err := Pull(t.Context(), host+"/bad", t.TempDir(), Options{}); err == nil || !strings.Contains(err.Error(), "diff id") {
+	if err := Pull(t.Context(), host+"/bad", t.TempDir(), PullOptions{}); err == nil || !strings.Contains(err.Error(), "diff id") {
 		t.Errorf("error %v, want the diff id refused", err)
 	}
 }
@@ -237,7 +237,7 @@ func TestPullWrongDiffID(t *testing.T) {
 func TestPullNotAnArchive(t *testing.T) {
 	host := registryWith(t, nil)
 	push(t, host+"/bad", imageFor(t, runtime.GOARCH, static.NewLayer([]byte("this is no archive at all"), types.DockerLayer)))
-	if err := Pull(t.Context(), host+"/bad", t.TempDir(), Options{}); err == nil {
+	if err := Pull(t.Context(), host+"/bad", t.TempDir(), PullOptions{}); err == nil {
 		t.Error("a layer of text was unpacked")
 	}
 }
@@ -251,12 +251,12 @@ func TestPullErrorsNameTheRegistry(t *testing.T) {
 	if err := listener.Close(); err != nil { // nobody listens there now
 		t.Fatal(err)
 	}
-	err = Pull(t.Context(), host+"/x", t.TempDir(), Options{})
+	err = Pull(t.Context(), host+"/x", t.TempDir(), PullOptions{})
 	var registry *RegistryError
 	if !errors.As(err, &registry) || registry.Registry != host {
 		t.Errorf("error %v, want one that names the registry %s", err, host)
 	}
-	if err := Pull(t.Context(), "Not An Image", t.TempDir(), Options{}); err == nil || !strings.Contains(err.Error(), `"Not An Image"`) {
+	if err := Pull(t.Context(), "Not An Image", t.TempDir(), PullOptions{}); err == nil || !strings.Contains(err.Error(), `"Not An Image"`) {
 		t.Errorf("error %v, want one that quotes the name", err)
 	}
 }
@@ -266,7 +266,7 @@ func TestPullCancelled(t *testing.T) {
 	push(t, host+"/x", imageFor(t, runtime.GOARCH, layerOf(t, file("a", "1"))))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Pull(ctx, host+"/x", t.TempDir(), Options{}); !errors.Is(err, context.Canceled) {
+	if err := Pull(ctx, host+"/x", t.TempDir(), PullOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the cancellation", err)
 	}
 }

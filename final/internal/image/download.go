@@ -1,0 +1,202 @@
+//go:build linux
+
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// A download is one blob on its way. It grows in a file named by its digest, from which the unpacking reads while
+// it grows; one that was cut off, or its process killed, goes on where the file ends.
+type download struct {
+	blob v1.Descriptor
+	file *os.File // locked: there is one download of a blob at a time
+	sum  hash.Hash
+	seen func(size int64) // is told of each piece, for the progress
+
+	mu      sync.Mutex
+	arrived sync.Cond
+	size    int64
+	end     error // io.EOF once all is there
+}
+
+// openDownload waits until nobody else fetches the blob, and returns nil if it is there then.
+func (s *Store) openDownload(ctx context.Context, blob v1.Descriptor, seen func(int64)) (*download, error) {
+	path := s.images + "/partial/" + blob.Digest.Hex
+	f, err := claim(ctx, path, func() (*os.File, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) })
+	if err != nil {
+		return nil, err
+	}
+	if s.hasBlob(blob.Digest) {
+		err := os.Remove(path)
+		return nil, errors.Join(err, f.Close())
+	}
+	d := &download{blob: blob, file: f, sum: sha256.New(), seen: seen}
+	d.arrived.L = &d.mu
+	return d, nil
+}
+
+// fetch gets what is missing of the blob and checks it all. Whatever happens, readers come to an end.
+func (d *download) fetch(ctx context.Context, from *repository) (err error) {
+	defer func() { d.finish(err) }()
+	resumed, err := d.resume()
+	if err != nil {
+		return err
+	}
+	for failed := 0; d.size < d.blob.Size; {
+		before := d.size
+		err := d.receive(ctx, from)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if d.size-before > 64<<10 {
+			failed = 0 // it goes on, if slowly
+		}
+		if failed++; failed > retries || !isTemporary(err) {
+			return err
+		}
+		if err := pause(ctx, failed); err != nil {
+			return err
+		}
+	}
+	if got := hex.EncodeToString(d.sum.Sum(nil)); got != d.blob.Digest.Hex {
+		err := fmt.Errorf("the content's digest is sha256:%s, not %s", got, d.blob.Digest)
+		if resumed {
+			err = errors.Join(errBadStart, err)
+		}
+		return errors.Join(err, os.Remove(d.file.Name()))
+	}
+	return nil
+}
+
+// errBadStart says that the part which was there before may be what was wrong.
+var errBadStart = errors.New("the download began with a part of another one")
+
+// resume takes in what an earlier download has left.
+func (d *download) resume() (resumed bool, err error) {
+	info, err := d.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info.Size() > d.blob.Size {
+		return false, d.file.Truncate(0)
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{d.sum}, struct{ io.Reader }{d.file}, make([]byte, 1<<20)); err != nil {
+		return false, err
+	}
+	d.grow(info.Size())
+	return info.Size() > 0, nil
+}
+
+// errStalled is why a request was given up.
+var errStalled = errors.New("nothing has come for a minute")
+
+const stalled = time.Minute
+
+// receive makes one request and takes what it brings.
+func (d *download) receive(ctx context.Context, from *repository) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(stalled, func() { cancel(errStalled) })
+	defer watch.Stop()
+	body, err := from.blob(ctx, d.blob.Digest, d.size)
+	if err != nil {
+		return stallOf(ctx, err)
+	}
+	defer body.Close()
+	buffer := make([]byte, 256<<10)
+	for d.size < d.blob.Size {
+		n, err := body.Read(buffer[:min(int64(len(buffer)), d.blob.Size-d.size)])
+		watch.Reset(stalled)
+		if n > 0 {
+			if _, err := d.file.WriteAt(buffer[:n], d.size); err != nil {
+				return err
+			}
+			_, _ = d.sum.Write(buffer[:n]) // a hash takes everything
+			d.grow(int64(n))
+		}
+		if err != nil && d.size < d.blob.Size {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return stallOf(ctx, err)
+		}
+	}
+	return nil
+}
+
+// stallOf is the error, or the stall if that has ended the request.
+func stallOf(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+func (d *download) grow(n int64) {
+	d.mu.Lock()
+	d.size += n
+	d.mu.Unlock()
+	d.arrived.Broadcast()
+	d.seen(d.size)
+}
+
+func (d *download) finish(err error) {
+	if err == nil {
+		err = io.EOF
+	}
+	d.mu.Lock()
+	d.end = err
+	d.mu.Unlock()
+	d.arrived.Broadcast()
+}
+
+// keep makes the download a blob.
+func (d *download) keep(s *Store) error {
+	if err := d.file.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(d.file.Name(), s.blob(d.blob.Digest))
+}
+
+// reader reads the blob from its start, as it arrives.
+func (d *download) reader() io.Reader { return &arriving{d, 0} }
+
+type arriving struct {
+	*download
+	at int64
+}
+
+func (r *arriving) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	for r.at == r.size && r.end == nil {
+		r.arrived.Wait()
+	}
+	size, end := r.size, r.end
+	r.mu.Unlock()
+	if r.at == size {
+		return 0, end
+	}
+	n, err := r.file.ReadAt(p[:min(int64(len(p)), size-r.at)], r.at)
+	r.at += int64(n)
+	return n, err
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

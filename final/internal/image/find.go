@@ -1,0 +1,138 @@
+//go:build linux
+
+package image
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A NotFoundError says that no image is called so.
+type NotFoundError struct {
+	Name    string
+	Similar string // one that is, or ""
+}
+
+func (e *NotFoundError) Error() string {
+	if e.Similar != "" {
+		return fmt.Sprintf("no such image: %s (did you mean %s?)", e.Name, e.Similar)
+	}
+	return "no such image: " + e.Name
+}
+
+// An AmbiguousError says that several images have an id that begins so.
+type AmbiguousError struct {
+	Prefix string
+	IDs    []string
+}
+
+func (e *AmbiguousError) Error() string {
+	var short []string
+	for _, id := range e.IDs {
+		short = append(short, strings.TrimPrefix(id, "sha256:")[:min(64, max(12, len(e.Prefix)+4))])
+	}
+	return fmt.Sprintf("image id %s is ambiguous: %s", e.Prefix, strings.Join(short, ", "))
+}
+
+// Find returns the image that has a name (alpine, alpine:3, REPOSITORY@sha256:DIGEST), an id, or an id that
+// begins so. Its error is a [*NotFoundError] or [*AmbiguousError] where there is none.
+func (s *Store) Find(reference string) (*Image, error) {
+	images, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	return find(images, reference)
+}
+
+func find(images []*Image, reference string) (*Image, error) {
+	if full, err := FullName(reference); err == nil {
+		for _, img := range images {
+			if img.isCalled(full) {
+				return img, nil
+			}
+		}
+	}
+	matching := slices.DeleteFunc(slices.Clone(images), func(img *Image) bool { return !img.hasID(reference) })
+	switch len(matching) {
+	case 1:
+		return matching[0], nil
+	case 0:
+		return nil, &NotFoundError{reference, similar(images, reference)}
+	}
+	ambiguous := &AmbiguousError{Prefix: reference}
+	for _, img := range matching {
+		ambiguous.IDs = append(ambiguous.IDs, img.ID)
+	}
+	return nil, ambiguous
+}
+
+// isCalled tells whether a full name, with a tag or a digest, is the image's.
+func (i *Image) isCalled(full string) bool {
+	if slices.Contains(i.Names, full) || slices.Contains(i.Digests, full) {
+		return true
+	}
+	// A digest may also be the manifest's, where the registry gave an index.
+	repository, _, digest := SplitName(full)
+	return digest != "" && digest == i.Digest && slices.ContainsFunc(i.Digests, func(known string) bool {
+		other, _, _ := SplitName(known)
+		return other == repository
+	})
+}
+
+// hasID tells whether the image's id, or its manifest's digest in full, is what reference says.
+func (i *Image) hasID(reference string) bool {
+	digits, algorithm := strings.CutPrefix(reference, "sha256:")
+	if digits == "" || strings.Trim(digits, "0123456789abcdef") != "" {
+		return false
+	}
+	return strings.HasPrefix(i.ID, "sha256:"+digits) || algorithm && i.Digest == reference
+}
+
+// IsNotFound tells whether an error says that there is no such image.
+func IsNotFound(err error) bool {
+	_, ok := errors.AsType[*NotFoundError](err)
+	return ok
+}
+
+// similar returns the name among images that is the least different, if a slip of the hand could explain it.
+func similar(images []*Image, reference string) string {
+	best, least := "", 3
+	for _, img := range images {
+		for _, full := range img.Names {
+			short := ShortName(full)
+			candidates := []string{short, strings.TrimSuffix(short, ":latest")}
+			if repository, tag, _ := SplitName(short); tag != "" && repository == reference {
+				return short // another tag of the same
+			}
+			for _, candidate := range candidates {
+				if d := distance(candidate, reference); d < least && d < len(reference) {
+					best, least = candidate, d
+				}
+			}
+		}
+	}
+	return best
+}
+
+// distance is how many characters are to be changed, added or taken away to make a of b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
