@@ -19,9 +19,8 @@ func ParseLabel(flag, text string) (name, value string, err error) {
 	return name, value, nil
 }
 
-// ParseLabelFile reads the file of --label-file: a label a line, comments behind a # in front.
-func ParseLabelFile(file io.Reader) (map[string]string, error) {
-	labels := map[string]string{}
+// ParseLabelFile reads the file of --label-file into labels: a label a line, comments behind a # in front.
+func ParseLabelFile(file io.Reader, labels map[string]string) error {
 	lines := bufio.NewScanner(file)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimLeft(lines.Text(), " \t")
@@ -30,11 +29,11 @@ func ParseLabelFile(file io.Reader) (map[string]string, error) {
 		}
 		name, value, _ := strings.Cut(line, "=")
 		if strings.TrimSpace(name) == "" {
-			return nil, fmt.Errorf("line %d: %q: want NAME=VALUE", n, line)
+			return fmt.Errorf("line %d: %q: want NAME=VALUE", n, line)
 		}
 		labels[name] = value
 	}
-	return labels, lines.Err()
+	return lines.Err()
 }
 
 // mergeLabels returns those of both; the second win.

@@ -23,23 +23,24 @@ var modes = []struct {
 	{"cgroupns", []string{"", "host", "private"}, false},
 }
 
-// ParseNamespace checks --pid, --ipc, --uts and --cgroupns. A name behind "container:" is the caller's to resolve.
-func ParseNamespace(flag, text string) (string, error) {
+// CheckMode refuses what --pid, --ipc, --uts and --cgroupns do not know. A name behind "container:" is the caller's to
+// resolve.
+func CheckMode(flag, text string) error {
 	for _, mode := range modes {
 		if mode.flag != flag {
 			continue
 		}
 		name, isOther := Other(text)
 		if slices.Contains(mode.words, text) || mode.other && isOther && name != "" {
-			return text, nil
+			return nil
 		}
 		want := "want " + strings.Join(mode.words[1:], ", ")
 		if mode.other {
 			want += " or container:NAME"
 		}
-		return "", refuse(flag, text, want)
+		return refuse(flag, text, want)
 	}
-	return text, nil
+	return nil
 }
 
 // Other takes the name out of "container:NAME".
@@ -111,7 +112,7 @@ func (m *maker) checkModes() error {
 	for _, mode := range []struct{ flag, value string }{
 		{"pid", o.PID}, {"ipc", o.IPC}, {"uts", o.UTS}, {"cgroupns", o.Cgroup},
 	} {
-		if _, err := ParseNamespace(mode.flag, mode.value); err != nil {
+		if err := CheckMode(mode.flag, mode.value); err != nil {
 			return err
 		}
 	}
