@@ -1,10 +1,5 @@
 //go:build linux
 
-// Package network is what a container has of the host's network: links, addresses, packet filter rules.
-//
-// So far it finds them again by the container's id. Making them (bridge, veth pairs, address management,
-// NAT and published ports by nftables, names) comes with the engine, and step 04 shows the idea. It may
-// import kernel and nothing else of this tree.
 package network
 
 import (
@@ -18,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Addresses is where containers have theirs; each takes a /30 of it.
+// Addresses is where the containers of the steps have theirs; each takes a /30 of it.
 var Addresses = netip.MustParsePrefix("10.213.0.0/16")
 
 // LinkID returns the id of the container that a link belongs to: its alias says so (ip link set alias).

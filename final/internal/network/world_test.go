@@ -1,0 +1,359 @@
+//go:build linux
+
+package network
+
+// These tests change a host's network: that of the world they run in, a mount and a network namespace made for the
+// test binary, which starts itself in them. Around it is a little internet, each station a network namespace:
+//
+//	containers ── host 192.0.2.2 ──┐
+//	                               ├── router 192.0.2.1, 198.51.100.1 ── server 198.51.100.2
+//	          neighbour 192.0.2.3 ─┘
+//
+// and the same in IPv6 with 2001:db8:1:: and 2001:db8:2::. The router translates addresses as one at home does.
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+const role = "NETWORK_TEST"
+
+var (
+	inVM    = os.Getenv("MICROVM") != ""
+	patient = 10 * time.Second
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(role) == "world" {
+		os.Exit(inWorld(m))
+	}
+	if os.Geteuid() != 0 {
+		fmt.Println("the tests make networks, so they must be root: sudo env PATH=$PATH go test")
+		os.Exit(1)
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), role+"=world")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		os.Exit(exit.ExitCode())
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+func inWorld(m *testing.M) int {
+	if inVM {
+		patient = time.Minute
+	}
+	err := errors.Join(
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"),
+		os.Mkdir("/run/stations", 0o755),
+	)
+	if err != nil {
+		fmt.Println("the tests' world:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// world is a test's own part of it.
+type world struct {
+	*testing.T
+	*Host
+	before  []string
+	spaces  []string
+	counter int
+}
+
+// newWorld makes one, and looks at the end for what is left.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{T: t, Host: &Host{Door: &kernel.Door{}, Dir: filepath.Join(t.TempDir(), "networks")}}
+	lo, err := netlink.LinkByName("lo")
+	w.must(err)
+	w.must(netlink.LinkSetUp(lo))
+	w.before = w.belongings()
+	t.Cleanup(func() {
+		w.Door.Trap = nil
+		list, err := w.Connections("")
+		w.check(err)
+		for _, c := range list {
+			w.check(w.Disconnect(c.ID))
+		}
+		w.checkNothingLeft("the test")
+		for _, path := range w.spaces {
+			w.check(unix.Unmount(path, unix.MNT_DETACH))
+			w.check(os.Remove(path))
+		}
+	})
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) check(err error) {
+	w.Helper()
+	if err != nil {
+		w.Error(err)
+	}
+}
+
+// belongings lists what a container could leave: links, rules, settings, files, processes.
+func (w *world) belongings() (list []string) {
+	w.Helper()
+	links, err := netlink.LinkList()
+	w.must(err)
+	for _, link := range links {
+		if !strings.HasPrefix(link.Attrs().Name, "tun") {
+			list = append(list, "link "+link.Attrs().Name+" "+link.Attrs().Alias)
+		}
+	}
+	list = append(list, w.rules()...)
+	for _, pattern := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/*/forwarding", "net/ipv6/conf/*/accept_ra", "net/ipv4/conf/*/route_localnet"} {
+		files, _ := filepath.Glob("/proc/sys/" + pattern)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err == nil {
+				list = append(list, file+" = "+strings.TrimSpace(string(text)))
+			}
+		}
+	}
+	w.check(filepath.WalkDir(kernel.StateDir, func(path string, _ os.DirEntry, err error) error {
+		if err == nil && path != kernel.StateDir {
+			list = append(list, path)
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}))
+	return list
+}
+
+// rules lists all of nftables, with handles: a rule that is made anew is another one.
+func (w *world) rules() (list []string) {
+	w.Helper()
+	nft := &nftables.Conn{}
+	tables, err := nft.ListTables()
+	w.must(err)
+	for _, table := range tables {
+		list = append(list, fmt.Sprintf("table %d %s", table.Family, table.Name))
+		chains, err := nft.ListChainsOfTableFamily(table.Family)
+		w.must(err)
+		for _, chain := range chains {
+			if chain.Table.Name != table.Name {
+				continue
+			}
+			rules, err := nft.GetRules(table, chain)
+			w.must(err)
+			for _, rule := range rules {
+				list = append(list, fmt.Sprintf("rule %d %s %s %d", table.Family, table.Name, chain.Name, rule.Handle))
+			}
+		}
+	}
+	return list
+}
+
+// checkNothingLeft compares with the beginning. The kernel may take a moment for what goes with a namespace.
+func (w *world) checkNothingLeft(by string) {
+	w.Helper()
+	var left, lost []string
+	for deadline := time.Now().Add(patient / 2); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		now := w.belongings()
+		left = slices.DeleteFunc(slices.Clone(now), func(s string) bool { return slices.Contains(w.before, s) })
+		lost = slices.DeleteFunc(slices.Clone(w.before), func(s string) bool { return slices.Contains(now, s) })
+		if len(left)+len(lost) == 0 {
+			return
+		}
+	}
+	w.Errorf("after %s: left behind %q, lost %q", by, left, lost)
+}
+
+// space makes a network namespace, for a container or another station, and returns its path.
+func (w *world) space() string {
+	w.Helper()
+	w.counter++
+	path := fmt.Sprintf("/run/stations/%d-%d", os.Getpid(), time.Now().UnixNano())
+	w.must(os.WriteFile(path, nil, 0o600))
+	w.must(kernel.OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
+	}))
+	w.spaces = append(w.spaces, path)
+	return path
+}
+
+// at does something in a network namespace; "" is the host's. Sockets opened there stay there.
+func at(path string, do func() error) error {
+	if path == "" {
+		return do()
+	}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // the namespace is the thread's, which ends with this function
+		file, err := os.Open(path)
+		if err == nil {
+			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
+			file.Close()
+		}
+		if err == nil {
+			err = do()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// handle is a netlink socket in a namespace.
+func (w *world) handle(path string) *netlink.Handle {
+	w.Helper()
+	if path == "" {
+		path = "/proc/self/ns/net"
+	}
+	ns, err := netns.GetFromPath(path)
+	w.must(err)
+	defer ns.Close()
+	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	w.must(err)
+	w.Cleanup(handle.Close)
+	return handle
+}
+
+// container connects a new one.
+func (w *world) container(change ...func(*Endpoint)) *Connection {
+	w.Helper()
+	c, err := w.tryContainer(change...)
+	w.must(err)
+	return c
+}
+
+func (w *world) tryContainer(change ...func(*Endpoint)) (*Connection, error) {
+	w.Helper()
+	e := Endpoint{Namespace: w.space(), ID: fmt.Sprintf("%064x", time.Now().UnixNano()<<12)}
+	e.ID = e.ID[40:] + e.ID[:40]
+	for _, c := range change {
+		c(&e)
+	}
+	return w.Connect(e)
+}
+
+// serve answers every TCP connection to an address in a namespace with who asks.
+func (w *world) serve(path, address string) {
+	w.Helper()
+	w.must(at(path, func() error {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		w.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+				fmt.Fprint(conn, host)
+				conn.Close()
+			}
+		}()
+		return nil
+	}))
+}
+
+// serveUDP does the same with datagrams.
+func (w *world) serveUDP(path, address string) {
+	w.Helper()
+	w.must(at(path, func() error {
+		conn, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return err
+		}
+		w.Cleanup(func() { conn.Close() })
+		go func() {
+			buffer := make([]byte, 100)
+			for {
+				_, from, err := conn.ReadFrom(buffer)
+				if err != nil {
+					return
+				}
+				host, _, _ := net.SplitHostPort(from.String())
+				_, _ = conn.WriteTo([]byte(host), from)
+			}
+		}()
+		return nil
+	}))
+}
+
+// ask asks who we are, from a namespace: tcp or udp.
+func ask(path, protocol, address string, patience time.Duration) (answer string, err error) {
+	err = at(path, func() error {
+		conn, err := net.DialTimeout(protocol, address, patience)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if protocol == "udp" {
+			if _, err := conn.Write([]byte("?")); err != nil {
+				return err
+			}
+		}
+		buffer := make([]byte, 100)
+		n, err := conn.Read(buffer)
+		answer = string(buffer[:n])
+		return err
+	})
+	return answer, err
+}
+
+// says checks the answer.
+func (w *world) says(path, protocol, address, want string) {
+	w.Helper()
+	got, err := ask(path, protocol, address, patient)
+	if err != nil || got != want {
+		w.Errorf("%s %s: the server sees %q, %v: want %q", protocol, address, got, err, want)
+	}
+}
+
+// silent checks that there is none.
+func (w *world) silent(path, protocol, address string) {
+	w.Helper()
+	if got, err := ask(path, protocol, address, 300*time.Millisecond); err == nil {
+		w.Errorf("%s %s: the server sees %q: want no answer", protocol, address, got)
+	}
+}
+
+func hostPort(prefix netip.Prefix, port uint16) string {
+	return netip.AddrPortFrom(prefix.Addr(), port).String()
+}
