@@ -179,7 +179,7 @@ type Throttling struct {
 }
 
 // readV2 reads cpu.stat, which every v2 group has, with or without the controller. It is in microseconds.
-func (c *CPU) readV2(f *files) {
+func (c *CPU) readV2(f *Files) {
 	stat := f.table("cpu.stat")
 	c.Usage.Total = stat["usage_usec"] * 1000
 	c.Usage.User = stat["user_usec"] * 1000
@@ -187,7 +187,7 @@ func (c *CPU) readV2(f *files) {
 	c.Throttling = Throttling{stat["nr_periods"], stat["nr_throttled"], stat["throttled_usec"] * 1000}
 }
 
-func (c *CPU) readV1(f *files) {
+func (c *CPU) readV1(f *Files) {
 	stat := f.table("cpu.stat")
 	c.Throttling = Throttling{stat["nr_periods"], stat["nr_throttled"], stat["throttled_time"]}
 }
@@ -196,7 +196,7 @@ func (c *CPU) readV1(f *files) {
 // own clock is (times(2)).
 const tick = 10_000_000
 
-func (c *CPU) readCpuacct(f *files) {
+func (c *CPU) readCpuacct(f *Files) {
 	c.Usage.Total = f.number("cpuacct.usage")
 	stat := f.table("cpuacct.stat")
 	c.Usage.User, c.Usage.Kernel = stat["user"]*tick, stat["system"]*tick

@@ -107,11 +107,11 @@ type CPUSet struct {
 	SchedRelaxDomainLevel int64    `json:"sched_relax_domain_level"`
 }
 
-func (c *CPUSet) readV2(f *files) {
+func (c *CPUSet) readV2(f *Files) {
 	c.CPUs, c.Mems = f.list("cpuset.cpus.effective"), f.list("cpuset.mems.effective")
 }
 
-func (c *CPUSet) readV1(f *files) {
+func (c *CPUSet) readV1(f *Files) {
 	c.CPUs, c.Mems = f.list("cpuset.cpus"), f.list("cpuset.mems")
 	for name, to := range map[string]*uint64{
 		"cpu_exclusive": &c.CPUExclusive, "mem_hardwall": &c.MemHardwall, "mem_exclusive": &c.MemExclusive,
@@ -125,7 +125,7 @@ func (c *CPUSet) readV1(f *files) {
 	c.SchedRelaxDomainLevel, _ = strconv.ParseInt(level, 10, 64)
 }
 
-func (f *files) list(name string) []uint16 {
+func (f *Files) list(name string) []uint16 {
 	list, err := parseList(f.text(name))
 	if err != nil && f.err == nil {
 		f.err = fmt.Errorf("read %s/%s: %w", f.dir, name, err)

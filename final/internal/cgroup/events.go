@@ -28,7 +28,7 @@ func (g *Group) OOM(ctx context.Context, door *kernel.Door, tell func()) error {
 	if p.Version == 1 {
 		return p.watchV1(ctx, door, "memory.oom_control", "", tell)
 	}
-	f := &files{dir: p.dir}
+	f := &Files{dir: p.dir}
 	kills := f.table("memory.events")["oom_kill"]
 	return p.watchV2(ctx, []string{"memory.events", "cgroup.events"}, func() bool {
 		now := f.table("memory.events")["oom_kill"]
@@ -40,7 +40,7 @@ func (g *Group) OOM(ctx context.Context, door *kernel.Door, tell func()) error {
 }
 
 // emptied tells whether the last process has gone: memory.events will not change any more.
-func (f *files) emptied() bool {
+func (f *Files) emptied() bool {
 	populated, ok := f.table("cgroup.events")["populated"]
 	return ok && populated == 0
 }

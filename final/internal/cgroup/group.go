@@ -27,7 +27,8 @@ type Group struct {
 // A part is the group in one tree.
 type part struct {
 	Hierarchy
-	dir string // of the group
+	dir   string // of the group
+	files *Files // of those who read it again and again
 }
 
 // New names a container's group; it makes nothing yet. path is linux.cgroupsPath, own the membership of this

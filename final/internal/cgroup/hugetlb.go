@@ -64,7 +64,7 @@ type Hugetlb struct {
 }
 
 // readHugetlb finds the sizes by the files: hugetlb.2MB.current, hugetlb.2MB.usage_in_bytes.
-func (s *Stats) readHugetlb(f *files) {
+func (s *Stats) readHugetlb(f *Files) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return // the group is gone

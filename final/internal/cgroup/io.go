@@ -188,7 +188,7 @@ type BlkioEntry struct {
 // readV2 reads
 //
 //	8:0 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0
-func (b *Blkio) readV2(f *files) {
+func (b *Blkio) readV2(f *Files) {
 	for line := range strings.Lines(f.text("io.stat")) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 {
@@ -209,7 +209,7 @@ func (b *Blkio) readV2(f *files) {
 
 // readV1 reads lines as "8:0 Read 4096" or "8:0 4096". Which files have them depends on the scheduler; those
 // of blkio.throttle count for all.
-func (b *Blkio) readV1(f *files) {
+func (b *Blkio) readV1(f *Files) {
 	for _, row := range []struct {
 		to    *[]BlkioEntry
 		files []string
@@ -231,7 +231,7 @@ func (b *Blkio) readV1(f *files) {
 	}
 }
 
-func (f *files) entries(name string) (list []BlkioEntry) {
+func (f *Files) entries(name string) (list []BlkioEntry) {
 	for line := range strings.Lines(f.text(name)) {
 		fields := strings.Fields(line)
 		switch {
@@ -244,7 +244,7 @@ func (f *files) entries(name string) (list []BlkioEntry) {
 	return list
 }
 
-func (f *files) entry(file, device, op, word string) BlkioEntry {
+func (f *Files) entry(file, device, op, word string) BlkioEntry {
 	major, minor, _ := strings.Cut(device, ":")
 	return BlkioEntry{Major: f.parse(file, major), Minor: f.parse(file, minor), Op: op, Value: f.parse(file, word)}
 }

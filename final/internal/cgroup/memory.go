@@ -47,10 +47,10 @@ func memoryV2(r *specs.LinuxResources, now now) (settings []setting, err error) 
 	}
 	settings = append(settings, kernelMemory(m)...)
 	if limit != 0 {
-		settings = append(settings, bytes("memory.limit", "memory.max", limit, "max"))
+		settings = append(settings, sized("memory.limit", "memory.max", limit, "max"))
 	}
 	if low != 0 {
-		settings = append(settings, bytes("memory.reservation", "memory.low", low, "max"))
+		settings = append(settings, sized("memory.reservation", "memory.low", low, "max"))
 	}
 	return settings, nil
 }
@@ -144,10 +144,10 @@ func memoryV1(r *specs.LinuxResources, now now) (settings []setting, err error) 
 	settings = append(settings, kernelMemory(m)...)
 	settings = append(settings, limitsV1(limit, swap, now)...)
 	if soft != 0 {
-		settings = append(settings, bytes("memory.reservation", "memory.soft_limit_in_bytes", soft, "-1"))
+		settings = append(settings, sized("memory.reservation", "memory.soft_limit_in_bytes", soft, "-1"))
 	}
 	if tcp := value(m.KernelTCP); tcp != 0 {
-		settings = append(settings, bytes("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", tcp, "-1"))
+		settings = append(settings, sized("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", tcp, "-1"))
 	}
 	if m.Swappiness != nil {
 		settings = append(settings, setting{
@@ -166,7 +166,7 @@ func memoryV1(r *specs.LinuxResources, now now) (settings []setting, err error) 
 // limitsV1 puts the limit of memory and that of memory and swap in an order in which the first never exceeds
 // the second.
 func limitsV1(limit, swap int64, now now) []setting {
-	memory := bytes("memory.limit", "memory.limit_in_bytes", limit, "-1")
+	memory := sized("memory.limit", "memory.limit_in_bytes", limit, "-1")
 	both := setting{
 		field: "memory.swap", file: "memory.memsw.limit_in_bytes", value: number(swap, "-1"), same: pages(swap),
 		needs: swapAccounting, spare: spareSwap(swap - limit),
@@ -192,8 +192,8 @@ func limitsV1(limit, swap int64, now now) []setting {
 	return []setting{memory, both}
 }
 
-// bytes is the setting of a size; none is the file's word for no limit.
-func bytes(field, file string, n int64, none string) setting {
+// sized is the setting of a size; none is the file's word for no limit.
+func sized(field, file string, n int64, none string) setting {
 	return setting{field: field, file: file, value: number(n, none), same: pages(n)}
 }
 
@@ -264,7 +264,7 @@ type MemoryEntry struct {
 	Failcnt uint64 `json:"failcnt"`       // how often the limit was met
 }
 
-func (m *Memory) readV2(f *files) {
+func (m *Memory) readV2(f *Files) {
 	m.Raw = f.table("memory.stat")
 	m.Cache = m.Raw["file"]
 	m.Kernel.Usage = m.Raw["kernel"]
@@ -280,7 +280,7 @@ func (m *Memory) readV2(f *files) {
 	m.Swap.Limit = add(m.Swap.Limit, m.Usage.Limit)
 }
 
-func (m *Memory) readV1(f *files) {
+func (m *Memory) readV1(f *Files) {
 	m.Raw = f.table("memory.stat")
 	m.Cache = m.Raw["cache"]
 	for name, entry := range map[string]*MemoryEntry{
