@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	micro = 1e-6
-	nano  = 1e-9
-	tick  = 1e-2 // USER_HZ, the unit of cpuacct.stat, is a hundredth of a second for every program (times(2))
+	micro = 1e6 // of a second; to divide by them gives the nearest number
+	nano  = 1e9
+	tick  = 100 // USER_HZ, the unit of cpuacct.stat, is the same for every program (times(2))
 )
 
 func (c *CPU) read(g *cgroup.Group, keep *cgroup.Keeper) {
@@ -47,21 +47,21 @@ func (c *CPU) readUsage(f *cgroup.Files) {
 	f.Keyed("cpu.stat", func(key []byte, n uint64) {
 		switch string(key) {
 		case "usage_usec":
-			c.Usage = float64(n) * micro
+			c.Usage = float64(n) / micro
 		case "user_usec":
-			c.User = float64(n) * micro
+			c.User = float64(n) / micro
 		case "system_usec":
-			c.System = float64(n) * micro
+			c.System = float64(n) / micro
 		case "nr_periods":
 			c.Periods = n
 		case "nr_throttled":
 			c.ThrottledPeriods = n
 		case "throttled_usec":
-			c.Throttled = float64(n) * micro
+			c.Throttled = float64(n) / micro
 		case "nr_bursts":
 			c.Bursts = n
 		case "burst_usec":
-			c.Burst = float64(n) * micro
+			c.Burst = float64(n) / micro
 		}
 	})
 }
@@ -75,11 +75,11 @@ func (c *CPU) readV1(f *cgroup.Files) {
 		case "nr_throttled":
 			c.ThrottledPeriods = n
 		case "throttled_time":
-			c.Throttled = float64(n) * nano
+			c.Throttled = float64(n) / nano
 		case "nr_bursts":
 			c.Bursts = n
 		case "burst_time":
-			c.Burst = float64(n) * nano
+			c.Burst = float64(n) / nano
 		}
 	})
 	if text, ok := f.Read("cpu.cfs_quota_us"); ok { // -1 is no limit
@@ -93,13 +93,13 @@ func (c *CPU) readV1(f *cgroup.Files) {
 
 func (c *CPU) readCpuacct(f *cgroup.Files) {
 	n, _ := f.Number("cpuacct.usage")
-	c.Usage = float64(n) * nano
+	c.Usage = float64(n) / nano
 	f.Keyed("cpuacct.stat", func(key []byte, n uint64) {
 		switch string(key) {
 		case "user":
-			c.User = float64(n) * tick
+			c.User = float64(n) / tick
 		case "system":
-			c.System = float64(n) * tick
+			c.System = float64(n) / tick
 		}
 	})
 }

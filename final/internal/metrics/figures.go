@@ -65,7 +65,7 @@ type Memory struct {
 
 	Limit     *uint64 `json:"limit,omitempty"`
 	High      *uint64 `json:"high,omitempty"`       // above it processes are slowed down; v2
-	Low       *uint64 `json:"low,omitempty"`        // below it nothing is taken back; on v1 the soft limit
+	Low       *uint64 `json:"low,omitempty"`        // below it nothing is taken back; v2
 	SwapLimit *uint64 `json:"swap_limit,omitempty"` // of swap alone
 	Peak      *uint64 `json:"peak,omitempty"`       // the most that usage has been; v2 since Linux 5.19
 

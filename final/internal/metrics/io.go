@@ -52,11 +52,16 @@ func (d disks) readV2(f *cgroup.Files) (devices []Device) {
 		device := Device{Number: string(number), Name: d.name(string(number))}
 		for word := range bytes.FieldsSeq(rest) {
 			key, value, _ := bytes.Cut(word, []byte("="))
-			to := map[string]*uint64{
-				"rbytes": &device.ReadBytes, "wbytes": &device.WriteBytes, "rios": &device.Reads, "wios": &device.Writes,
-			}[string(key)]
-			if to != nil { // others, as cost.usage, are not for us
-				*to, _ = strconv.ParseUint(string(value), 10, 64)
+			n, _ := strconv.ParseUint(string(value), 10, 64)
+			switch string(key) { // others, as cost.usage, are not for us
+			case "rbytes":
+				device.ReadBytes = n
+			case "wbytes":
+				device.WriteBytes = n
+			case "rios":
+				device.Reads = n
+			case "wios":
+				device.Writes = n
 			}
 		}
 		devices = append(devices, device)
@@ -64,7 +69,7 @@ func (d disks) readV2(f *cgroup.Files) (devices []Device) {
 	return devices
 }
 
-// readV1 reads what blkio counts for all schedulers, and if there is none of it, what bfq counts.
+// readV1 reads what blkio counts whatever the scheduler is.
 func (d disks) readV1(f *cgroup.Files) (devices []Device) {
 	at := func(number []byte) *Device {
 		for i := range devices {
@@ -75,25 +80,20 @@ func (d disks) readV1(f *cgroup.Files) (devices []Device) {
 		devices = append(devices, Device{Number: string(number), Name: d.name(string(number))})
 		return &devices[len(devices)-1]
 	}
-	for _, kind := range []string{"blkio.throttle.", "blkio.bfq."} {
-		eachBlkio(f, kind+"io_service_bytes_recursive", func(number []byte, write bool, n uint64) {
-			if device := at(number); write {
-				device.WriteBytes = n
-			} else {
-				device.ReadBytes = n
-			}
-		})
-		eachBlkio(f, kind+"io_serviced_recursive", func(number []byte, write bool, n uint64) {
-			if device := at(number); write {
-				device.Writes = n
-			} else {
-				device.Reads = n
-			}
-		})
-		if len(devices) > 0 {
-			break
+	eachBlkio(f, "blkio.throttle.io_service_bytes_recursive", func(number []byte, write bool, n uint64) {
+		if device := at(number); write {
+			device.WriteBytes = n
+		} else {
+			device.ReadBytes = n
 		}
-	}
+	})
+	eachBlkio(f, "blkio.throttle.io_serviced_recursive", func(number []byte, write bool, n uint64) {
+		if device := at(number); write {
+			device.Writes = n
+		} else {
+			device.Reads = n
+		}
+	})
 	return devices
 }
 

@@ -85,8 +85,7 @@ func (m *Memory) readV2(f *cgroup.Files) {
 func (m *Memory) readV1(f *cgroup.Files) {
 	m.Usage, _ = f.Number("memory.usage_in_bytes")
 	m.Kernel, _ = f.Number("memory.kmem.usage_in_bytes")
-	m.Limit, m.Low = limit(f, "memory.limit_in_bytes"), limit(f, "memory.soft_limit_in_bytes")
-	m.Peak = limit(f, "memory.max_usage_in_bytes")
+	m.Limit, m.Peak = limit(f, "memory.limit_in_bytes"), limit(f, "memory.max_usage_in_bytes")
 	if both := limit(f, "memory.memsw.limit_in_bytes"); both != nil && m.Limit != nil { // memory and swap together
 		only := *both - min(*both, *m.Limit)
 		m.SwapLimit = &only

@@ -38,6 +38,8 @@ type meter struct {
 	pid     int  // its network is this process's
 	host    bool // and is the host's
 	pids    []int
+
+	links func() []Interface // in place of the network's; for tests
 }
 
 // A Sample is a container and its figures.
@@ -70,7 +72,7 @@ func (r *Reader) All(targets []Target) (samples []Sample, err error) {
 	seen := make(map[string]bool, len(targets))
 	var errs []error
 	for _, t := range targets {
-		if t.Stopped {
+		if t.Stopped || seen[t.ID] {
 			continue
 		}
 		figures, err := r.read(t)
@@ -174,6 +176,9 @@ func (m *meter) see() {
 // network reads the links of the container's network namespace; none if that is the host's, or if the process
 // has ended.
 func (r *Reader) network(m *meter) []Interface {
+	if m.links != nil {
+		return m.links()
+	}
 	if m.pid == 0 || m.host {
 		return nil
 	}
@@ -202,11 +207,6 @@ func began(pid int) time.Time {
 	const hz = 100 // USER_HZ
 	since := time.Duration(up.Nano()) - time.Duration(stat.Start)*(time.Second/hz)
 	return time.Now().Add(-since).Round(time.Second / hz)
-}
-
-func (p *Pressure) read(g *cgroup.Group, keep *cgroup.Keeper) {
-	f := g.Files("", keep)
-	p.CPU, p.Memory, p.IO = f.Pressure("cpu.pressure"), f.Pressure("memory.pressure"), f.Pressure("io.pressure")
 }
 
 // paused tells whether the group is frozen: by the controller of v1 where that is mounted, as package cgroup
