@@ -16,23 +16,27 @@ import (
 // not together with the time at which that began.
 type ProcessStat struct {
 	Pid     int
-	State   byte   // of its first thread: R, S, D, T, Z and so on; Z and X have ended
-	Threads int    // in the process, those that nobody has reaped included
+	State   byte   // of its first thread: R, S, D, T, Z and so on; Z is a zombie, which has ended
+	Threads int    // that have not ended, and the first one in any case
 	Start   uint64 // clock ticks between the machine's start and the process's
 }
 
-// Alive tells whether the process has not ended. If its first thread has, others may live on; so it is for a
-// moment in every execve(2) of another thread, which then takes the first one's place.
-func (p ProcessStat) Alive() bool { return p.State != 'Z' && p.State != 'X' || p.Threads > 1 }
+// Alive tells whether the process has not ended. A zombie may be no more than its first thread: others can go on
+// without it, and when one of them calls execve(2), the first one dies before the caller gets its place.
+func (p ProcessStat) Alive() bool { return p.Threads > 1 || !p.ended() }
+
+// ended tells whether its first thread has.
+func (p ProcessStat) ended() bool { return p.State == 'Z' || p.State == 'X' }
 
 // Stat reads /proc/PID/stat (proc_pid_stat(5)). A process that is not there is ESRCH.
 func Stat(pid int) (p ProcessStat, err error) {
-	// A task without threads was taken out of its process while we read it: either the process is gone, or its
-	// pid is another thread's now.
-	for p.Threads == 0 && err == nil {
+	for {
 		p, err = readStat(pid)
+		// The first thread has gone while we looked, and with it the process, or somebody has its place by now.
+		if err != nil || !p.ended() || p.Threads > 0 {
+			return p, err
+		}
 	}
-	return p, err
 }
 
 func readStat(pid int) (ProcessStat, error) {
@@ -51,8 +55,8 @@ func readStat(pid int) (ProcessStat, error) {
 		return p, fmt.Errorf("read /proc/%d/stat: %q: want a name in brackets and 20 fields behind it", pid, text)
 	}
 	p.State = fields[0][0]
-	threads, errThreads := strconv.Atoi(string(fields[17]))
-	start, errStart := strconv.ParseUint(string(fields[19]), 10, 64)
+	threads, badThreads := strconv.Atoi(string(fields[17]))
+	start, badStart := strconv.ParseUint(string(fields[19]), 10, 64)
 	p.Threads, p.Start = threads, start
-	return p, errors.Join(errThreads, errStart)
+	return p, errors.Join(badThreads, badStart)
 }

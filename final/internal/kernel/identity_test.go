@@ -3,72 +3,60 @@
 package kernel
 
 import (
-	"errors"
 	"os"
 	"os/exec"
-	"runtime"
-	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const execsLeft = "TEST_EXECS_LEFT"
+const leaderless = "KERNEL_TEST_LEADERLESS"
 
-// While a thread that is not the first executes a program, the first is a zombie: the process lives all the same.
-func TestStatOfExec(t *testing.T) {
-	if left, err := strconv.Atoi(os.Getenv(execsLeft)); err == nil {
-		execAgain(t, left)
+// A program whose first thread ends, and which goes on without it: that is where init runs.
+func init() {
+	if os.Getenv(leaderless) == "" {
 		return
 	}
-	again := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
-	again.Env = append(os.Environ(), execsLeft+"=50")
-	if err := again.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = again.Process.Kill() }() // the rule is that it has ended
-	first, err := Stat(again.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		var ended unix.Siginfo // looked for after the state, which is right if it had not ended then
-		now, err := Stat(first.Pid)
-		if err := unix.Waitid(unix.P_PID, first.Pid, &ended, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
-			t.Fatal(err)
-		}
-		if ended.Signo != 0 {
-			break
-		}
-		if err != nil || !now.Alive() || now.Start != first.Start {
-			t.Fatalf("it lives, and is %+v (%v); at first it was %+v", now, err, first)
-		}
-	}
-	if err := again.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Stat(first.Pid); !errors.Is(err, unix.ESRCH) {
-		t.Errorf("it is reaped: want ESRCH, got %v", err)
-	}
+	go func() {
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}()
+	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
-// execAgain executes the test once more, on a thread that is not the first.
-func execAgain(t *testing.T, left int) {
-	if left == 0 {
-		return
+// TestStatOfManyThreads: a process has ended when its last thread has. The first one is a zombie earlier, for a
+// moment whenever another one calls execve, as Go programs do.
+func TestStatOfManyThreads(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), leaderless+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	t.Setenv(execsLeft, strconv.Itoa(left-1))
-	failed := make(chan error)
-	for range 2 { // one of them is not the first
-		go func() {
-			runtime.LockOSThread() // a thread of its own
-			if unix.Gettid() != os.Getpid() {
-				failed <- syscall.Exec("/proc/self/exe", os.Args, os.Environ())
-			}
-			time.Sleep(time.Minute)
-		}()
+	var p ProcessStat
+	for deadline := time.Now().Add(10 * time.Second); p.State != 'Z' && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		var err error
+		if p, err = Stat(cmd.Process.Pid); err != nil {
+			t.Fatal(err)
+		}
 	}
-	t.Fatal(<-failed)
+	if p.State != 'Z' || !p.Alive() {
+		t.Errorf("its first thread has ended: %+v, want state Z, and alive", p)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); p.Alive() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		var err error
+		if p, err = Stat(cmd.Process.Pid); err != nil {
+			t.Fatal(err) // nobody has waited for it
+		}
+	}
+	if p.Alive() {
+		t.Errorf("killed: %+v, want it dead", p)
+	}
+	_ = cmd.Wait() // it says "signal: killed"
+	if _, err := Stat(cmd.Process.Pid); err != unix.ESRCH {
+		t.Errorf("waited for: %v, want ESRCH", err)
+	}
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/executor"
@@ -49,6 +51,21 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 	if err := checkConsole(o.Process, o.Console); err != nil {
 		return nil, err
 	}
+	for deadline := time.Now().Add(patience / 5); ; time.Sleep(time.Millisecond) {
+		p, err = c.tryExec(s, o)
+		switch {
+		case !errors.Is(err, unix.ESRCH):
+			return p, err
+		case !c.alive():
+			return nil, fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
+		case time.Now().After(deadline):
+			return nil, fmt.Errorf("container %q: its first process has lost its first thread: %w", c.ID, err)
+		}
+	}
+}
+
+// tryExec is ESRCH if the container's first process has no first thread just now (openTarget).
+func (c *Container) tryExec(s *specs.Spec, o ExecOptions) (*executor.Process, error) {
 	h := &handover{}
 	if err := h.addStreams(o.PreserveFDs); err != nil {
 		h.close()
@@ -93,7 +110,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 	}
 	options.First = len(h.files)
 	if o.path == "" { // a hook gets what it is said to get
-		giveHome(o.Process, fmt.Sprintf("/proc/%d/root", c.Pid))
+		giveHome(o.Process, fmt.Sprintf("/proc/self/fd/%d", target.root.Fd()))
 	}
 	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
 		return nil, err

@@ -172,6 +172,30 @@ func TestEndings(t *testing.T) {
 	w.must(w.Delete("a", true))
 }
 
+// TestBecomesAnother: a container whose command becomes another program all the time is running all the time. A
+// thread that is not the first calls execve here, as it is with Go programs, and while the others end for it, the
+// process looks as if it had.
+func TestBecomesAnother(t *testing.T) {
+	both(t, func(w *world) {
+		w.must(os.WriteFile(filepath.Join(w.dir, "again"), []byte("exec sh /again\n"), 0o644))
+		c := w.create("a", shell("exec sh /again"), func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/again", Source: filepath.Join(w.dir, "again"), Options: []string{"bind"}})
+		})
+		w.must(c.Start())
+		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+			if got := w.status("a"); got != string(Running) {
+				w.Fatalf("status: %s, want running", got)
+			}
+		}
+		for range 10 {
+			if text, code, err := c.exec(execArgs("sh", "-c", "echo $HOME")); err != nil || code != 0 || text != "/root" {
+				w.Errorf("exec: code %d, %v: %q, want /root", code, err, text)
+			}
+		}
+		w.must(w.Delete("a", true))
+	})
+}
+
 // TestIDs: what is no name is no container.
 func TestIDs(t *testing.T) {
 	w := newWorld(t, false)

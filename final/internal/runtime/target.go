@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/plan"
@@ -16,11 +15,13 @@ import (
 // A target is a process whose namespaces another one is to join.
 type target struct {
 	pidfd *os.File
-	root  *os.File // its root, if it is in our mount namespace; nil if not
+	root  *os.File // its root
 	kinds uintptr  // CLONE_NEW* of those that are not ours
 }
 
-// openTarget pins the container's first process and finds out which of its namespaces are not ours.
+// openTarget pins the container's first process and finds out which of its namespaces are not ours. It is ESRCH,
+// and worth another try while the process is alive, if that is becoming another program just now: the thread that
+// calls execve(2) takes the place of the first one, which has no namespaces and no root by then.
 func (c *Container) openTarget() (t *target, err error) {
 	pid := c.Pid
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -31,26 +32,25 @@ func (c *Container) openTarget() (t *target, err error) {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
 	t = &target{pidfd: os.NewFile(uintptr(fd), "pidfd")}
+	opened := t // a return sets t to nil before this runs
 	defer func() {
 		if err != nil {
-			t.close()
+			opened.close()
 		}
 	}()
+	if t.root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+		return nil, leaderless(err)
+	}
 	for _, kind := range plan.Kinds {
-		theirs := fmt.Sprintf("/proc/%d/ns/%s", pid, kind.File)
-		same, err := sameFile(theirs, "/proc/thread-self/ns/"+kind.File)
-		switch {
-		case errors.Is(err, os.ErrNotExist) && exists(fmt.Sprintf("/proc/%d", pid)):
+		ours := "/proc/thread-self/ns/" + kind.File
+		if !exists(ours) {
 			continue // a kind that this kernel does not have
-		case errors.Is(err, os.ErrNotExist):
-			return nil, fmt.Errorf("process %d: %w", pid, ErrNotRunning)
-		case err != nil:
-			return nil, err
-		case same && kind.Type == specs.MountNamespace:
-			if t.root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
-				return nil, err
-			}
-		case !same:
+		}
+		same, err := sameFile(fmt.Sprintf("/proc/%d/ns/%s", pid, kind.File), ours)
+		if err != nil {
+			return nil, leaderless(err)
+		}
+		if !same {
 			t.kinds |= kind.Flag
 		}
 	}
@@ -60,17 +60,23 @@ func (c *Container) openTarget() (t *target, err error) {
 	return t, nil
 }
 
+// leaderless makes ESRCH of what is not there of a process's first thread.
+func leaderless(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", err, unix.ESRCH)
+	}
+	return err
+}
+
 func (t *target) close() {
 	t.pidfd.Close()
-	if t.root != nil {
-		t.root.Close()
-	}
+	t.root.Close() // which may be nil, and says so
 }
 
 // hand gives a container side what it needs to join.
 func (t *target) hand(h *handover, o *plan.Options) {
 	o.Target, o.TargetKinds = h.add(t.pidfd), t.kinds
-	if t.root != nil {
+	if t.kinds&unix.CLONE_NEWNS == 0 {
 		o.Root = h.add(t.root)
 	}
 }
