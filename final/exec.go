@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"github.com/simple-container/simple-container/final/internal/plan"
+	"github.com/simple-container/simple-container/final/internal/decode"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
@@ -102,7 +102,7 @@ func (f *execFlags) processOf(c *runtime.Container, args []string) (*specs.Proce
 			return nil, fmt.Errorf("--process: %w", err)
 		}
 		p := &specs.Process{}
-		if err := plan.Decode(text, p); err != nil {
+		if err := decode.Decode(text, p); err != nil {
 			return nil, fmt.Errorf("--process %s: %w", f.process, err)
 		}
 		return p, nil

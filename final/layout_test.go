@@ -29,7 +29,7 @@ var layers = [][]string{
 	{"executor"},
 	{"boot"},
 	{"op"},
-	{"kernel"},
+	{"kernel", "decode"},
 	{"lab"},
 }
 

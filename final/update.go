@@ -13,7 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/pflag"
 
-	"github.com/simple-container/simple-container/final/internal/plan"
+	"github.com/simple-container/simple-container/final/internal/decode"
 )
 
 var updateVerb = verb{"update ID", "Change the limits of a container", 1, 1,
@@ -56,7 +56,7 @@ func readResources(file string, resources *specs.LinuxResources) error {
 	}
 	text, err := io.ReadAll(in)
 	if err == nil {
-		err = plan.Decode(text, resources)
+		err = decode.Decode(text, resources)
 	}
 	if err != nil {
 		return fmt.Errorf("--resources %s: %w", file, err)

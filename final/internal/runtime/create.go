@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/decode"
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/plan"
@@ -127,7 +128,7 @@ func readConfig(path string) (text []byte, s *specs.Spec, err error) {
 		return nil, nil, err
 	}
 	s = &specs.Spec{}
-	if err := plan.Decode(text, s); err != nil {
+	if err := decode.Decode(text, s); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	err = plan.Validate(s)

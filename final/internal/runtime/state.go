@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/decode"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
@@ -41,6 +42,39 @@ type record struct {
 	Bare        bool              `json:"bare,omitempty"` // no process: it can be created, and not started
 
 	Complete bool `json:"complete"` // create has come to its end
+}
+
+// recordFields are those of a record, for package decode: start and delete do little else than to read it.
+var recordFields = decode.Fields[record]{
+	{Name: "id", Read: func(r *decode.Reader, v *record) { decode.Text(r, &v.ID) }},
+	{Name: "bundle", Read: func(r *decode.Reader, v *record) { decode.Text(r, &v.Bundle) }},
+	{Name: "rootfs", Read: func(r *decode.Reader, v *record) { decode.Text(r, &v.Rootfs) }},
+	{Name: "created", Read: func(r *decode.Reader, v *record) { readTime(r, &v.Created) }},
+	{Name: "pid", Read: func(r *decode.Reader, v *record) { decode.Number(r, &v.Pid) }},
+	{Name: "born", Read: func(r *decode.Reader, v *record) { decode.Number(r, &v.Born) }},
+	{Name: "cgroups", Read: func(r *decode.Reader, v *record) { decode.Map(r, &v.Cgroups, decode.Text) }},
+	{Name: "beneath", Read: func(r *decode.Reader, v *record) { decode.Number(r, &v.Beneath) }},
+	{Name: "systemd", Read: func(r *decode.Reader, v *record) { decode.Text(r, &v.Systemd) }},
+	{Name: "late", Read: func(r *decode.Reader, v *record) { lateFields.Read(r, &v.Late) }},
+	{Name: "noNewKeyring", Read: func(r *decode.Reader, v *record) { decode.Bool(r, &v.NoNewKeyring) }},
+	{Name: "annotations", Read: func(r *decode.Reader, v *record) { decode.Map(r, &v.Annotations, decode.Text) }},
+	{Name: "hooks", Read: func(r *decode.Reader, v *record) { decode.Pointer(r, &v.Hooks, decode.Hooks.Read) }},
+	{Name: "bare", Read: func(r *decode.Reader, v *record) { decode.Bool(r, &v.Bare) }},
+	{Name: "complete", Read: func(r *decode.Reader, v *record) { decode.Bool(r, &v.Complete) }},
+}
+
+var lateFields = decode.Fields[Late]{
+	{Name: "ops", Read: func(r *decode.Reader, v *Late) { decode.Number(r, &v.Ops) }},
+	{Name: "words", Read: func(r *decode.Reader, v *Late) { decode.List(r, &v.Words, decode.Text) }},
+	{Name: "shell", Read: func(r *decode.Reader, v *Late) { decode.List(r, &v.Shell, decode.Text) }},
+}
+
+func readTime(r *decode.Reader, v *time.Time) {
+	var text string
+	decode.Text(r, &text)
+	if err := v.UnmarshalText([]byte(text)); err != nil {
+		r.Unsure()
+	}
 }
 
 // Late is what start must know of the plan: what it means if an op fails that comes after the wait for start.
@@ -87,9 +121,14 @@ func (c *Container) read() error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &c.record); err != nil {
-		return fmt.Errorf("read %s: %w", c.path(stateFile), err)
+	var state record
+	if !decode.Read(text, &state, recordFields.Read) {
+		state = record{} // it has read a part
+		if err := json.Unmarshal(text, &state); err != nil {
+			return fmt.Errorf("read %s: %w", c.path(stateFile), err)
+		}
 	}
+	c.record = state
 	return nil
 }
 
@@ -123,7 +162,7 @@ func (c *Container) spec() (*specs.Spec, error) {
 		return nil, err
 	}
 	s := &specs.Spec{}
-	if err := json.Unmarshal(text, s); err != nil {
+	if err := decode.Decode(text, s); err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.path(configFile), err)
 	}
 	return s, nil
