@@ -33,7 +33,11 @@ type session struct {
 	explain  bool
 	executor string // the executor: stub or reexec
 	version  bool
+	dataRoot string // of images and containers
 }
+
+// dataRoot is where images and containers are that outlast the machine.
+const dataRoot = "/var/lib/simple-container"
 
 // flags are those before the verb.
 func (s *session) flags() *pflag.FlagSet {
@@ -48,6 +52,7 @@ func (s *session) flags() *pflag.FlagSet {
 	flags.BoolVar(&s.explain, "explain", false, "say every kernel call, with the shell command that does the same")
 	flags.StringVar(&s.executor, "executor", "stub", "the container side: stub, or reexec for the one in Go")
 	flags.BoolVarP(&s.version, "version", "v", false, "print the version")
+	flags.StringVar(&s.dataRoot, "data-root", dataRoot, "directory of the images and containers of Docker's verbs")
 	flags.String("rootless", "auto", "accepted, as runc's")
 	flags.String("criu", "", "accepted, as runc's")
 	flags.BoolP("help", "h", false, "this help")
@@ -68,6 +73,9 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 		return nil, nil, fmt.Errorf("--executor %q: want stub or reexec", s.executor)
 	}
 	if s.root, err = filepath.Abs(s.root); err != nil {
+		return nil, nil, err
+	}
+	if s.dataRoot, err = filepath.Abs(s.dataRoot); err != nil {
 		return nil, nil, err
 	}
 	rest = flags.Args()

@@ -34,6 +34,7 @@ func people(s *session, args []string) error {
 	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
 		(&session{}).flags().FlagUsages())
 	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root))
+	root.AddCommand(imageCommands(s)...)
 	for _, v := range verbs {
 		root.AddCommand(v.help())
 	}

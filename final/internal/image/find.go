@@ -43,10 +43,11 @@ func (s *Store) Find(reference string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return find(images, reference)
+	return FindIn(images, reference)
 }
 
-func find(images []*Image, reference string) (*Image, error) {
+// FindIn is Find among images that were listed before.
+func FindIn(images []*Image, reference string) (*Image, error) {
 	if full, err := FullName(reference); err == nil {
 		for _, img := range images {
 			if img.isCalled(full) {

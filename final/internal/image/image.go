@@ -38,6 +38,17 @@ func (i *Image) Name() string {
 	return Short(i.ID)
 }
 
+// PulledDigest is the digest that a registry gave for one of the image's names: that of an index, if there was one.
+func (i *Image) PulledDigest(full string) string {
+	repository, _, _ := SplitName(full)
+	for _, known := range i.Digests {
+		if other, _, digest := SplitName(known); other == repository {
+			return digest
+		}
+	}
+	return ""
+}
+
 // List returns all images, the newest first.
 func (s *Store) List() ([]*Image, error) {
 	index, err := s.readIndex()

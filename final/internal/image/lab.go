@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -76,7 +75,7 @@ func (s *Store) makeLab(full, program string) (*Image, error) {
 	if err := errors.Join(os.Chmod(dir, 0o755), lab.Write(dir), freeze(dir)); err != nil {
 		return nil, err
 	}
-	layer, wait := labArchive(dir)
+	layer, wait := streamTree(dir)
 	img, err := s.assemble(build{
 		layer: layer,
 		config: v1.ConfigFile{
@@ -103,24 +102,6 @@ func freeze(dir string) error {
 		}
 		return wrap("set times of", path, unix.UtimesNanoAt(unix.AT_FDCWD, path, at, unix.AT_SYMLINK_NOFOLLOW))
 	})
-}
-
-// labArchive streams a directory as an archive. wait returns the writer's error once the reader has ended.
-func labArchive(dir string) (archive io.Reader, wait func(reading error) error) {
-	r, w := io.Pipe()
-	failed := make(chan error, 1)
-	go func() {
-		err := archiveTree(w, dir)
-		_ = w.CloseWithError(err) // nil means the end; it returns nil always
-		failed <- err
-	}()
-	return r, func(reading error) error {
-		_ = r.CloseWithError(errors.Join(reading, io.ErrClosedPipe)) // so that the writer ends if the reader has
-		if err := <-failed; reading == nil {
-			return err
-		}
-		return nil
-	}
 }
 
 // programID is the running program's build id, which the linker computes from its content; for a program without

@@ -25,7 +25,7 @@ func (s *Store) Layers(img *Image) ([]string, error) {
 		return nil, err
 	}
 	defer unlock()
-	if err := s.unpackAll(&img.manifest, &img.Config); err != nil {
+	if err := s.unpackAll(context.Background(), &img.manifest, &img.Config); err != nil {
 		return nil, fmt.Errorf("image %s: %w", img.Name(), err)
 	}
 	var dirs []string
@@ -36,7 +36,7 @@ func (s *Store) Layers(img *Image) ([]string, error) {
 }
 
 // unpackAll unpacks an image's layers from their blobs, where that was not done before.
-func (s *Store) unpackAll(manifest *v1.Manifest, config *v1.ConfigFile) error {
+func (s *Store) unpackAll(ctx context.Context, manifest *v1.Manifest, config *v1.ConfigFile) error {
 	var missing []int
 	for i, diffID := range config.RootFS.DiffIDs {
 		whole, err := s.isWhole(diffID)
@@ -47,7 +47,7 @@ func (s *Store) unpackAll(manifest *v1.Manifest, config *v1.ConfigFile) error {
 			missing = append(missing, i)
 		}
 	}
-	return parallel(context.Background(), len(missing), func(ctx context.Context, at int) error {
+	return parallel(ctx, len(missing), func(ctx context.Context, at int) error {
 		i := missing[at]
 		layer := manifest.Layers[i]
 		if err := s.unpackBlob(ctx, layer, config.RootFS.DiffIDs[i]); err != nil {

@@ -47,7 +47,7 @@ func (s *Store) Tag(reference, newName string) error {
 		if err != nil {
 			return err
 		}
-		img, err := find(images, reference)
+		img, err := FindIn(images, reference)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *Store) Remove(reference string, force bool) (removed Removed, err error
 		if err != nil {
 			return err
 		}
-		img, err := find(images, reference)
+		img, err := FindIn(images, reference)
 		if err != nil {
 			return err
 		}
