@@ -24,6 +24,7 @@ var layers = [][]string{
 	{"runtime"},
 	{"ocispec"},
 	{"image", "overlay", "network"},
+	{"tree"},
 	{"plan"},
 	{"rootfs", "confine", "cgroup", "console"},
 	{"executor"},

@@ -1,0 +1,95 @@
+//go:build linux
+
+package tree
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Entry is a file in a directory that is open.
+type Entry struct {
+	Parent int    // the descriptor of the directory
+	Base   string // the name there
+	Name   string // the path from where the walk began
+	Stat   unix.Stat_t
+}
+
+// Type is one of S_IFDIR, S_IFREG and so on (inode(7)).
+func (e *Entry) Type() uint32 { return e.Stat.Mode & unix.S_IFMT }
+
+// At looks at a file in an open directory, and does not follow it.
+func At(parent *os.File, base, name string) (e Entry, err error) {
+	e = Entry{Parent: int(parent.Fd()), Base: base, Name: name}
+	if err := unix.Fstatat(e.Parent, base, &e.Stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return e, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return e, nil
+}
+
+// SkipDirectory, returned by visit, leaves out what is in the directory.
+var SkipDirectory = errors.New("skip this directory")
+
+// Walk calls visit for an entry and, if it is a directory, for all below it: in the order of names, a directory before
+// what is in it. What has gone meanwhile is passed over. Mounts are walked like anything else.
+func Walk(e Entry, visit func(Entry) error) error {
+	err := visit(e)
+	if errors.Is(err, SkipDirectory) {
+		return nil
+	}
+	if err != nil || e.Type() != unix.S_IFDIR {
+		return err
+	}
+	dir, names, err := e.Names()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil // it was a directory a moment ago
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, base := range names {
+		name := base
+		if e.Name != "." && e.Name != "" {
+			name = e.Name + "/" + base
+		}
+		below, err := At(dir, base, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = Walk(below, visit)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Names opens a directory and reads what is in it, sorted.
+func (e *Entry) Names() (dir *os.File, names []string, err error) {
+	if dir, err = e.open(unix.O_RDONLY | unix.O_DIRECTORY); err != nil {
+		return nil, nil, err
+	}
+	names, err = dir.Readdirnames(-1)
+	if err != nil {
+		dir.Close()
+		return nil, nil, err
+	}
+	slices.Sort(names)
+	return dir, names, nil
+}
+
+// open opens the entry, and nothing that it points to. A pipe or a device does not make it wait.
+func (e *Entry) open(flags int) (*os.File, error) {
+	fd, err := unix.Openat(e.Parent, e.Base, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: e.Name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), e.Name), nil
+}
