@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"trace", "metrics"},
 	{"runtime"},
 	{"ocispec"},
-	{"image", "overlay", "network"},
+	{"image", "overlay", "network", "cp"},
 	{"tree"},
 	{"plan"},
 	{"rootfs", "confine", "cgroup", "console"},

@@ -73,7 +73,7 @@ func (a *Archive) Add(e Entry) error {
 	case tar.TypeDir:
 		h.Name += "/"
 	case tar.TypeSymlink:
-		h.Linkname, err = e.target()
+		h.Linkname, err = e.Link()
 	case tar.TypeChar, tar.TypeBlock:
 		h.Devmajor, h.Devminor = int64(unix.Major(e.Stat.Rdev)), int64(unix.Minor(e.Stat.Rdev))
 	}
@@ -124,8 +124,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// target is where a symbolic link leads.
-func (e *Entry) target() (string, error) {
+// Link is where a symbolic link leads.
+func (e *Entry) Link() (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(e.Parent, e.Base, buf)
 	if err != nil {

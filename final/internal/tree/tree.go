@@ -51,7 +51,7 @@ func below(dir *os.File) *Tree {
 // Open opens a path in the tree, from its root on. A symbolic link at the end is followed, unless the flags say
 // O_NOFOLLOW.
 func (t *Tree) Open(name string, flags uint64) (*os.File, error) {
-	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOCTTY, Resolve: t.resolve}
+	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: t.resolve}
 	from := strings.TrimLeft(name, "/")
 	if from == "" {
 		from = "."
