@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // raise sees to it that a network is up. The state file is written before the bridge is made, so that nothing is
 // ever there that no file tells of.
 func (h *Host) raise(w *wire, n *Network) error {
-	path := filepath.Join(n.dir(), "network.json")
+	path := n.statePath()
 	err := read(path, n)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -27,7 +26,7 @@ func (h *Host) raise(w *wire, n *Network) error {
 			return err
 		}
 		if bridge != nil && bridge.Attrs().Alias == networkAlias+n.Name {
-			return nil
+			return errors.Join(h.ensureTable(), h.ensureAccepted(n))
 		}
 		if err := h.lower(w, n); err != nil { // half made, or somebody has deleted it
 			return err
@@ -89,6 +88,18 @@ func (h *Host) build(w *wire, n *Network) error {
 	if err := w.up(bridge); err != nil {
 		return err
 	}
+	if err := h.forward(w, n); err != nil {
+		return err
+	}
+	if err := h.ensureTable(); err != nil {
+		return err
+	}
+	if err := h.addElements(networkElements(n)); err != nil {
+		return err
+	}
+	if err := h.ensureAccepted(n); err != nil {
+		return err
+	}
 	// The alias comes last: a bridge that has it is whole.
 	return w.do("link set "+n.Bridge+" alias "+networkAlias+n.Name, func() error {
 		return w.LinkSetAlias(bridge, networkAlias+n.Name)
@@ -120,22 +131,36 @@ func (h *Host) lower(w *wire, n *Network) error {
 			return err
 		}
 	}
-	for _, name := range []string{"last", "last.new"} {
-		if err := os.Remove(filepath.Join(n.dir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+	if err := h.unaccept(n); err != nil {
+		return err
+	}
+	if err := h.deleteElements(networkElements(n)); err != nil {
+		return err
+	}
+	up, err := listUp()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(up, func(other Network) bool { return other.Name != n.Name }) {
+		if err := errors.Join(h.deleteTable(), h.restore(w)); err != nil {
 			return err
 		}
 	}
-	if err := h.remove(filepath.Join(n.dir(), "network.json")); err != nil {
-		return err
+	for _, name := range []string{n.lastPath(), n.lastPath() + ".new", n.statePath() + ".new", n.statePath()} {
+		if err := h.remove(name); err != nil {
+			return err
+		}
 	}
 	return h.removeDirs(filepath.Join(n.dir(), "endpoints"), filepath.Join(n.dir(), "leases"), n.dir(),
 		upDir, portsDir, settingDir, stateDir)
 }
 
+func (n *Network) statePath() string { return filepath.Join(n.dir(), "network.json") }
+
 // bridgeOf is the link of a network, "" if it is down.
 func bridgeOf(name string) string {
 	n := Network{Name: name}
-	if read(filepath.Join(n.dir(), "network.json"), &n) != nil {
+	if read(n.statePath(), &n) != nil {
 		return ""
 	}
 	return n.Bridge

@@ -139,6 +139,9 @@ func (h *Host) enter(w *wire, n *Network, c *Connection, namespace *os.File) err
 	if c.MAC == "" {
 		c.MAC = hardwareAddress(c.IPv4.Addr()).String()
 	}
+	if err := h.reserve(n, c); err != nil {
+		return err
+	}
 	if err := h.write(n.endpointPath(c.ID), c); err != nil {
 		return err
 	}
@@ -148,7 +151,10 @@ func (h *Host) enter(w *wire, n *Network, c *Connection, namespace *os.File) err
 	if err := h.furnish(c, namespace); err != nil {
 		return err
 	}
-	return h.texts(n, c)
+	if err := h.publish(c); err != nil {
+		return err
+	}
+	return c.texts()
 }
 
 // wish notes the addresses that are asked for.
@@ -235,6 +241,9 @@ func (h *Host) part(w *wire, n *Network, c *Connection) error {
 				return err
 			}
 		}
+	}
+	if err := h.unpublish(c); err != nil {
+		return err
 	}
 	if err := h.release(n, c); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 // texts are the files that tell a container about its network.
-func (h *Host) texts(n *Network, c *Connection) (err error) {
+func (c *Connection) texts() (err error) {
 	if c.Hosts, err = Hosts(c); err != nil {
 		return err
 	}

@@ -206,7 +206,7 @@ func (h *Host) Inspect(name string) (*Network, error) {
 	}
 	n := &Network{Name: name}
 	if name == Default {
-		if err := read(filepath.Join(n.dir(), "network.json"), n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := read(n.statePath(), n); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		return n, nil
@@ -236,7 +236,7 @@ func (h *Host) Remove(name string) error {
 	}
 	defer lock.Close()
 	n := &Network{Name: name}
-	err = read(filepath.Join(n.dir(), "network.json"), n)
+	err = read(n.statePath(), n)
 	if err == nil { // it is up
 		living, err := h.leaveToTheDead(n)
 		if err != nil {

@@ -70,6 +70,13 @@ func (h *Host) plug(w *wire, n *Network, c *Connection, namespace *os.File) erro
 	if err := w.do("link set "+c.Link+" master "+n.Bridge, func() error { return w.LinkSetMaster(pair, bridge) }); err != nil {
 		return err
 	}
+	// Where br_netfilter is loaded, as beside Docker, the address of a packet for a published port is changed while
+	// it is still in the bridge; one from the container itself must go out where it came in then.
+	if err := w.do("link set "+c.Link+" type bridge_slave hairpin on", func() error {
+		return w.LinkSetHairpin(pair, true)
+	}); err != nil {
+		return err
+	}
 	return w.up(pair)
 }
 

@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -83,9 +82,9 @@ func inWorld(m *testing.M) int {
 type world struct {
 	*testing.T
 	*Host
-	before  []string
-	spaces  []string
-	counter int
+	before []string
+	spaces []string
+	after  []func() // what goes when all has been looked at
 }
 
 // newWorld makes one, and looks at the end for what is left.
@@ -104,6 +103,9 @@ func newWorld(t *testing.T) *world {
 			w.check(w.Disconnect(c.ID))
 		}
 		w.checkNothingLeft("the test")
+		for _, do := range w.after {
+			do()
+		}
 		for _, path := range w.spaces {
 			w.check(unix.Unmount(path, unix.MNT_DETACH))
 			w.check(os.Remove(path))
@@ -200,7 +202,6 @@ func (w *world) checkNothingLeft(by string) {
 // space makes a network namespace, for a container or another station, and returns its path.
 func (w *world) space() string {
 	w.Helper()
-	w.counter++
 	path := fmt.Sprintf("/run/stations/%d-%d", os.Getpid(), time.Now().UnixNano())
 	w.must(os.WriteFile(path, nil, 0o600))
 	w.must(kernel.OnThread(func() error {
@@ -218,27 +219,24 @@ func at(path string, do func() error) error {
 	if path == "" {
 		return do()
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // the namespace is the thread's, which ends with this function
+	return kernel.OnThread(func() error {
 		file, err := os.Open(path)
-		if err == nil {
-			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
-			file.Close()
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			err = do()
+		defer file.Close()
+		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+			return err
 		}
-		done <- err
-	}()
-	return <-done
+		return do()
+	})
 }
 
 // handle is a netlink socket in a namespace.
 func (w *world) handle(path string) *netlink.Handle {
 	w.Helper()
 	if path == "" {
-		path = "/proc/self/ns/net"
+		path = "/proc/thread-self/ns/net"
 	}
 	ns, err := netns.GetFromPath(path)
 	w.must(err)

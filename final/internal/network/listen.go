@@ -1,0 +1,126 @@
+//go:build linux
+
+package network
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// listen tries whether a program could listen at the host's side of a port, in one family. What is over but not
+// forgotten (TIME_WAIT) is no hindrance.
+func listen(p Port, family int) error {
+	fd, err := bound(p, family)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// freePort is a number that the kernel finds.
+func freePort(p Port) (uint16, error) {
+	fd, err := bound(p, p.families()[0])
+	if err != nil {
+		return 0, fmt.Errorf("port %s: %w", p.Exposed(), err)
+	}
+	defer unix.Close(fd)
+	address, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, fmt.Errorf("port %s: getsockname: %w", p.Exposed(), err)
+	}
+	switch a := address.(type) {
+	case *unix.SockaddrInet4:
+		return uint16(a.Port), nil
+	case *unix.SockaddrInet6:
+		return uint16(a.Port), nil
+	}
+	return 0, fmt.Errorf("port %s: getsockname: %T", p.Exposed(), address)
+}
+
+// bound is a socket at the host's side of a port.
+func bound(p Port, family int) (fd int, err error) {
+	kind, protocol := unix.SOCK_STREAM, int(protocols[p.Protocol])
+	if p.Protocol == "udp" {
+		kind = unix.SOCK_DGRAM
+	}
+	domain := unix.AF_INET
+	if family == 6 {
+		domain = unix.AF_INET6
+	}
+	if fd, err = unix.Socket(domain, kind|unix.SOCK_CLOEXEC, protocol); err != nil {
+		return -1, err
+	}
+	if p.Protocol == "tcp" {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	}
+	if err == nil && family == 6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil && family == 6 {
+		address := &unix.SockaddrInet6{Port: int(p.HostPort)}
+		if p.Address.IsValid() {
+			address.Addr = p.Address.As16()
+		}
+		err = unix.Bind(fd, address)
+	} else if err == nil {
+		address := &unix.SockaddrInet4{Port: int(p.HostPort)}
+		if p.Address.IsValid() {
+			address.Addr = p.Address.As4()
+		}
+		err = unix.Bind(fd, address)
+	}
+	if err != nil {
+		_ = unix.Close(fd) // there is nothing in it
+		return -1, err
+	}
+	return fd, nil
+}
+
+// listener names the program that listens at a port, for people.
+func listener(p Port) string {
+	inode := ""
+	for _, file := range []string{p.Protocol, p.Protocol + "6"} {
+		text, err := os.ReadFile("/proc/thread-self/net/" + file)
+		if err != nil {
+			continue
+		}
+		if inode = listening(string(text), p); inode != "" {
+			break
+		}
+	}
+	sockets, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, path := range sockets {
+		if target, _ := os.Readlink(path); inode == "" || target != "socket:["+inode+"]" {
+			continue
+		}
+		pid := strings.Split(path, "/")[2]
+		name, _ := os.ReadFile("/proc/" + pid + "/comm")
+		return fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid)
+	}
+	return "another program"
+}
+
+// listening reads the inode of the socket at a port out of proc_net_tcp(5) and its like:
+//
+//	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+//	 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 ...
+func listening(text string, p Port) (inode string) {
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 10 {
+			continue
+		}
+		_, number, _ := strings.Cut(words[1], ":")
+		port, err := strconv.ParseUint(number, 16, 16)
+		const listens = "0A"
+		if err == nil && uint16(port) == p.HostPort && (p.Protocol != "tcp" || words[3] == listens) {
+			return words[9]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,215 @@
+//go:build linux
+
+package network
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A published port is an element of a map in the table, and before that a claim: a symbolic link in portsDir that
+// is named after the host's side and leads to the connection's file. The claims are what a newcomer is compared
+// with; programs of the host that listen are found by trying to do so ourselves.
+
+// claimPath is 8080-tcp@any, or @ an address.
+func (p Port) claimPath() string {
+	address := "any"
+	if p.Address.IsValid() {
+		address = p.Address.String()
+	}
+	return filepath.Join(portsDir, fmt.Sprintf("%d-%s@%s", p.HostPort, p.Protocol, address))
+}
+
+// parseClaim reads such a name.
+func parseClaim(name string) (p Port, ok bool) {
+	number, rest, _ := strings.Cut(name, "-")
+	protocol, address, _ := strings.Cut(rest, "@")
+	port, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || protocols[protocol] == 0 {
+		return p, false
+	}
+	p = Port{HostPort: uint16(port), Protocol: protocol}
+	if address != "any" {
+		p.Address, err = netip.ParseAddr(address)
+	}
+	return p, err == nil
+}
+
+// collides tells whether two ports cannot both be had: the same number, and an address that both have.
+func (p Port) collides(other Port) bool {
+	if p.HostPort != other.HostPort || p.Protocol != other.Protocol {
+		return false
+	}
+	all := func(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
+	both := !p.Address.IsValid() || !other.Address.IsValid() || p.Address.Is4() == other.Address.Is4()
+	return both && (all(p.Address) || all(other.Address) || p.Address == other.Address)
+}
+
+// reserve claims a connection's ports, and notes which they are where any would do.
+func (h *Host) reserve(n *Network, c *Connection) error {
+	if len(c.Ports) == 0 {
+		return nil
+	}
+	if n.Internal {
+		return fmt.Errorf("port %s: network %s is internal: nobody outside can reach it", c.Ports[0].Exposed(), n.Name)
+	}
+	entries, err := os.ReadDir(portsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	claims := map[uint16][]string{}
+	for _, entry := range entries {
+		if p, ok := parseClaim(entry.Name()); ok {
+			claims[p.HostPort] = append(claims[p.HostPort], entry.Name())
+		}
+	}
+	wanted := c.Ports
+	c.Ports = nil // those that are ours
+	for _, p := range wanted {
+		p, err := h.reserveOne(p, claims, c.Ports)
+		if err != nil {
+			return err
+		}
+		if err := h.claim(p.claimPath(), "../up/"+n.Name+"/endpoints/"+c.ID+".json"); err != nil {
+			return err
+		}
+		c.Ports = append(c.Ports, p)
+	}
+	return nil
+}
+
+// reserveOne finds a number for a port.
+func (h *Host) reserveOne(p Port, claims map[uint16][]string, ours []Port) (Port, error) {
+	switch {
+	case p.HostPort == 0:
+		for range 100 {
+			number, err := freePort(p)
+			if err != nil {
+				return p, err
+			}
+			p.HostPort = number
+			if err = h.available(p, claims, ours); err == nil {
+				return p, nil
+			}
+		}
+		return p, fmt.Errorf("port %s: no port of the host is free", p.Exposed())
+	case p.HostLast > p.HostPort:
+		var errs error
+		for number := int(p.HostPort); number <= int(p.HostLast); number++ {
+			p.HostPort = uint16(number)
+			err := h.available(p, claims, ours)
+			if err == nil {
+				p.HostLast = 0
+				return p, nil
+			}
+			errs = errors.Join(errs, err)
+		}
+		return p, errs
+	}
+	p.HostLast = 0
+	return p, h.available(p, claims, ours)
+}
+
+// available tells whether nobody has a port, and if somebody has, who.
+func (h *Host) available(p Port, claims map[uint16][]string, ours []Port) error {
+	taken := func(by string) error { return fmt.Errorf("port %s/%s: %s", p.Published(), p.Protocol, by) }
+	if p.Address == netip.IPv6Loopback() {
+		return taken("the kernel leads nothing from ::1 elsewhere: publish it on 127.0.0.1")
+	}
+	if slices.ContainsFunc(ours, p.collides) {
+		return taken("it is asked for twice")
+	}
+	for _, name := range claims[p.HostPort] {
+		if other, _ := parseClaim(name); !p.collides(other) {
+			continue
+		}
+		owner, err := h.ownerOf(filepath.Join(portsDir, name))
+		if err != nil {
+			return err
+		}
+		if owner != nil {
+			return taken("container " + owner.label() + " has it")
+		}
+	}
+	for _, family := range p.families() {
+		err := listen(p, family)
+		switch {
+		case errors.Is(err, unix.EADDRINUSE):
+			return taken(listener(p) + " listens there")
+		case errors.Is(err, unix.EADDRNOTAVAIL):
+			return taken("it is no address of this host: see ip address")
+		case errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT):
+		case err != nil:
+			return taken(err.Error())
+		}
+	}
+	return nil
+}
+
+// publish makes the ports known to the kernel.
+func (h *Host) publish(c *Connection) error {
+	if len(c.Ports) == 0 {
+		return nil
+	}
+	if err := h.addElements(portElements(c)); err != nil {
+		return err
+	}
+	return h.forget(c)
+}
+
+// unpublish takes that back, and the claims.
+func (h *Host) unpublish(c *Connection) error {
+	if len(c.Ports) == 0 {
+		return nil
+	}
+	if err := h.deleteElements(portElements(c)); err != nil {
+		return err
+	}
+	for _, p := range c.Ports {
+		target, err := os.Readlink(p.claimPath())
+		if err == nil && filepath.Base(target) == c.ID+".json" {
+			if err := h.remove(p.claimPath()); err != nil {
+				return err
+			}
+		}
+	}
+	return h.forget(c)
+}
+
+// forget has the kernel forget the conversations by datagrams at a connection's ports. They have no end, so as long
+// as somebody goes on sending they would be led where they were before: to nobody, or to the one who had the port.
+func (h *Host) forget(c *Connection) error {
+	if !slices.ContainsFunc(c.Ports, func(p Port) bool { return p.Protocol != "tcp" }) {
+		return nil
+	}
+	w, err := netlink.NewHandle(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return fmt.Errorf("netlink socket: %w", err)
+	}
+	defer w.Close()
+	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		if _, err := w.ConntrackDeleteFilters(netlink.ConntrackTable, family, flows{c}); err != nil {
+			return fmt.Errorf("conntrack: %w", err)
+		}
+	}
+	return nil
+}
+
+// flows picks those conversations.
+type flows struct{ *Connection }
+
+func (f flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	return slices.ContainsFunc(f.Ports, func(p Port) bool {
+		return p.Protocol != "tcp" && protocols[p.Protocol] == flow.Forward.Protocol && p.HostPort == flow.Forward.DstPort
+	})
+}
