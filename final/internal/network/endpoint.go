@@ -86,7 +86,7 @@ func (e *Endpoint) check() error {
 
 // Connect connects a container, all of it or not at all: it has lo and eth0, addresses, a way out, its ports, and a
 // name. A container that is connected already, or was when it died, is connected anew.
-func (h *Host) Connect(e Endpoint) (c *Connection, err error) {
+func (h *Host) Connect(e Endpoint) (*Connection, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
@@ -113,17 +113,14 @@ func (h *Host) Connect(e Endpoint) (c *Connection, err error) {
 	}
 	defer w.Close()
 	e.Network = n.Name
-	c = &Connection{Endpoint: e}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.leave(w, n, c))
-			c = nil
-		}
-	}()
-	if err := h.raise(w, n); err != nil {
-		return nil, err
+	c := &Connection{Endpoint: e}
+	if err = h.raise(w, n); err == nil {
+		err = h.enter(w, n, c, namespace)
 	}
-	return c, h.enter(w, n, c, namespace)
+	if err != nil {
+		return nil, errors.Join(err, h.leave(w, n, c))
+	}
+	return c, nil
 }
 
 // enter connects a container to a network that is up.

@@ -148,8 +148,8 @@ func (w *world) belongings() (list []string) {
 			}
 		}
 	}
-	w.check(filepath.WalkDir(kernel.StateDir, func(path string, _ os.DirEntry, err error) error {
-		if err == nil && path != kernel.StateDir {
+	w.check(filepath.WalkDir(kernel.StateDir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && (!entry.IsDir() || path == stateDir) { // the others go with that
 			list = append(list, path)
 		}
 		if errors.Is(err, os.ErrNotExist) {
@@ -354,4 +354,8 @@ func (w *world) silent(path, protocol, address string) {
 
 func hostPort(prefix netip.Prefix, port uint16) string {
 	return netip.AddrPortFrom(prefix.Addr(), port).String()
+}
+
+func route(to netip.Prefix, gateway string) *netlink.Route {
+	return &netlink.Route{Dst: ipNet(to), Gw: net.ParseIP(gateway)}
 }
