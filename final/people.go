@@ -35,6 +35,7 @@ func people(s *session, args []string) error {
 		(&session{}).flags().FlagUsages())
 	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root))
 	root.AddCommand(imageCommands(s)...)
+	root.AddCommand(statsCommand(s), topCommand(s), metricsCommand(s))
 	for _, v := range verbs {
 		root.AddCommand(v.help())
 	}

@@ -207,7 +207,7 @@ func TestVanishing(t *testing.T) {
 	r := &Reader{}
 	defer r.Close()
 	there := Target{ID: "strange", Cgroups: map[string]string{"": strange}}
-	samples, err := r.All([]Target{target, there, there, {ID: "ended", Stopped: true}})
+	samples, err := r.All([]Target{target, there, there, {ID: "ended", Status: "stopped"}})
 	if err == nil || !strings.Contains(err.Error(), strange+`/memory.current: strconv.ParseUint: parsing "much"`) {
 		t.Errorf("got %v", err)
 	}

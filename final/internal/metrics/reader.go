@@ -72,7 +72,7 @@ func (r *Reader) All(targets []Target) (samples []Sample, err error) {
 	seen := make(map[string]bool, len(targets))
 	var errs []error
 	for _, t := range targets {
-		if t.Stopped || seen[t.ID] {
+		if t.Stopped() || seen[t.ID] {
 			continue
 		}
 		figures, err := r.read(t)

@@ -1,0 +1,75 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/simple-container/simple-container/final/internal/metrics"
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+// targets are the containers that can be measured, by name: those of the runtime, whoever made them.
+func (s *session) targets() (targets []metrics.Target, err error) {
+	list, err := s.runtime().List()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if t, ok := targetOf(c); ok {
+			targets = append(targets, t)
+		}
+	}
+	slices.SortFunc(targets, func(a, b metrics.Target) int { return strings.Compare(a.Name, b.Name) })
+	return targets, nil
+}
+
+// targetOf is false for a container that is being made, or vanishes while we look.
+func targetOf(c *runtime.Container) (t metrics.Target, ok bool) {
+	status, err := c.Status()
+	if err != nil || status == runtime.Creating {
+		return t, false
+	}
+	t = metrics.Target{
+		ID: c.ID, Name: c.ID, Image: imageOf(c.Annotations), Cgroups: c.Cgroups, Created: c.Created,
+		Status: string(status),
+	}
+	if !t.Stopped() {
+		t.Pid = c.Pid
+	}
+	return t, true
+}
+
+// imageOf is what engines say of the image, which the runtime does not need to know.
+func imageOf(annotations map[string]string) string {
+	for _, key := range []string{"io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"} {
+		if image := annotations[key]; image != "" {
+			return image
+		}
+	}
+	return ""
+}
+
+// named picks containers by name or id, or by the beginning of an id that only one has; all of them without
+// names.
+func named(targets []metrics.Target, names []string) (picked []metrics.Target, err error) {
+	if len(names) == 0 {
+		return targets, nil
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(targets, func(t metrics.Target) bool { return t.Name == name || t.ID == name })
+		if i < 0 {
+			begins := func(t metrics.Target) bool { return name != "" && strings.HasPrefix(t.ID, name) }
+			if i = slices.IndexFunc(targets, begins); i >= 0 && slices.ContainsFunc(targets[i+1:], begins) {
+				return nil, fmt.Errorf("container %q: more than one id begins so", name)
+			}
+		}
+		if i < 0 {
+			return nil, fmt.Errorf("container %q: %w (see final list)", name, runtime.ErrNotExist)
+		}
+		picked = append(picked, targets[i])
+	}
+	return picked, nil
+}
