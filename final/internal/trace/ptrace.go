@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,8 +156,7 @@ func (p *ptracer) thread(tid int) *tracee {
 func (p *ptracer) follow() {
 	for len(p.threads) > 0 {
 		var status unix.WaitStatus
-		// WNOTHREAD: only those this thread traces, not what another has started.
-		tid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		tid, err := await(&status)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
@@ -173,6 +173,25 @@ func (p *ptracer) follow() {
 	p.end(nil)
 	p.bell.ring()
 	_, _ = unix.Wait4(p.bell.pid, nil, unix.WALL, nil)
+}
+
+// await waits for the next stop. It looks a few times first, and lets others run in between, such as the thread that
+// it has just let go: mostly that is at its next stop by then, and the way to sleep and back is saved.
+func await(status *unix.WaitStatus) (tid int, err error) {
+	const glances = 3
+	const flags = unix.WALL | unix.WNOTHREAD // only those this thread traces, not what another has started
+	for range glances {
+		tid, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(status)),
+			flags|unix.WNOHANG, 0, 0, 0)
+		switch {
+		case errno != 0:
+			return -1, errno
+		case tid != 0:
+			return int(tid), nil
+		}
+		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // it cannot fail
+	}
+	return unix.Wait4(-1, status, flags, nil)
 }
 
 // rung does what the bell was rung for: lets all go, or looks who is new.
