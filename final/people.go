@@ -36,6 +36,7 @@ func people(s *session, args []string) error {
 	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root))
 	root.AddCommand(imageCommands(s)...)
 	root.AddCommand(statsCommand(s), topCommand(s), metricsCommand(s))
+	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root), dashboardCommand(s))
 	for _, v := range verbs {
 		root.AddCommand(v.help())
 	}

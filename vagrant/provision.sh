@@ -22,8 +22,9 @@ tests=(containernetworking-plugins cpio debootstrap gcc libc6-dev nftables qemu-
 # is, and not installed: its daemon takes the machine's packet forwarding over.
 engines=(catatonit:catatonit conmon:conmon containerd:containerd crun:crun podman:podman runc:runc)
 
-# Tested with where the distribution has it: vagrant has left Ubuntu's archive.
-optional=(vagrant)
+# Tested with where the distribution has it: vagrant has left Ubuntu's archive, and chromium, which looks at
+# final's dashboard, is a snap there.
+optional=(chromium vagrant)
 
 # Any Go since 1.21 can fetch the toolchain that go.mod names. Older ones
 # cannot even read the line.
