@@ -374,7 +374,7 @@ func TestBrowserPhone(t *testing.T) {
 func TestBrowserHostileText(t *testing.T) {
 	const attack = `<img src=x onerror="window.attacked=1"><script>window.attacked=1</script>"'` + "`" + `${window.attacked=1}`
 	st := newStage()
-	st.containers = []Container{{attack + "/#%zz", attack, attack, "running", time.Now(), 7}}
+	st.containers = []Container{{attack + "/#%zz", attack, attack, "running", time.Now(), 7, nil}}
 	source := st.source()
 	source.Files = func(string) ([]File, error) { return []File{{attack, "/x/" + attack, attack, nil, attack}}, nil }
 	source.Mounts = func(string) (Mounts, error) {
@@ -390,8 +390,8 @@ func TestBrowserHostileText(t *testing.T) {
 	source.Path = func(string) (Path, error) {
 		return Path{Ends: attack, Hops: []Hop{{Kind: attack, Name: attack, Addresses: []string{attack}, Facts: []string{attack}}}}, nil
 	}
-	source.Calls = func(_ context.Context, _ string, sink func(Call)) error {
-		sink(Call{Text: attack, Name: attack})
+	source.Calls = func(_ context.Context, _ string, tell func(Calls)) error {
+		tell(Calls{Engine: attack, Why: attack, Counts: []Count{{Name: attack}}, Recent: []Call{{Text: attack}}})
 		return errors.New(attack)
 	}
 	source.Namespaces = func(string) ([]Namespace, error) { return nil, errors.New(attack) }

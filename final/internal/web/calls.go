@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -16,117 +15,85 @@ const (
 	often      = 500 * time.Millisecond
 )
 
-// A rate is what there was of one call.
+// A rate is what there was of one call, and how much there is of it lately.
 type rate struct {
-	Name     string  `json:"name"`
-	Calls    uint64  `json:"calls"` // since somebody looks
-	Failed   uint64  `json:"failed"`
-	Seconds  float64 `json:"seconds"` // spent in it
-	ByNow    float64 `json:"byNow"`   // calls a second, lately
-	previous uint64  // calls, at the message before
-}
-
-// A recent is one call in words.
-type recent struct {
-	Pid     int     `json:"pid"`
-	Text    string  `json:"text"`
-	Failed  bool    `json:"failed"`
-	Seconds float64 `json:"seconds"`
+	Count
+	ByNow float64 `json:"byNow"` // calls a second
 }
 
 // A tally is what a page gets of the calls. Programs make a million of them in a second; the page gets their
 // number, and the last few in words.
 type tally struct {
-	Total  uint64   `json:"total"`
-	ByNow  float64  `json:"byNow"`
-	Rates  []rate   `json:"rates"`
-	Recent []recent `json:"recent"`
-	Unsaid uint64   `json:"unsaid"` // calls since the message before that are counted, and not among the recent
-	Reason string   `json:"reason,omitempty"`
+	Engine  string  `json:"engine"`
+	Why     string  `json:"why,omitempty"`
+	Total   uint64  `json:"total"`
+	ByNow   float64 `json:"byNow"`
+	Rates   []rate  `json:"rates"`
+	Recent  []Call  `json:"recent"`
+	Unsaid  uint64  `json:"unsaid"`
+	Dropped uint64  `json:"dropped"`
+	Reason  string  `json:"reason,omitempty"` // why there are no more
 }
 
-// A counter counts calls as they come.
-type counter struct {
-	lock   sync.Mutex
-	byName map[string]*rate
-	recent []recent
-	unsaid uint64
+// A pace tells how much more there is each time.
+type pace struct {
+	at     time.Time
 	total  uint64
-	before uint64
+	calls  map[string]uint64
+	smooth map[string]float64
 }
 
-func (c *counter) add(call Call) {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	r := c.byName[call.Name]
-	if r == nil {
-		r = &rate{Name: call.Name}
-		c.byName[call.Name] = r
+// tally makes a message of what was counted up to a time.
+func (p *pace) tally(c Calls, now time.Time) tally {
+	seconds := now.Sub(p.at).Seconds()
+	first := p.at.IsZero() || seconds <= 0
+	t := tally{Engine: c.Engine, Why: c.Why, Rates: []rate{}, Recent: c.Recent, Unsaid: c.Unsaid, Dropped: c.Dropped}
+	if t.Recent == nil {
+		t.Recent = []Call{}
 	}
-	r.Calls++
-	c.total++
-	r.Seconds += call.Duration.Seconds()
-	if call.Failed {
-		r.Failed++
+	if p.calls == nil {
+		p.calls, p.smooth = map[string]uint64{}, map[string]float64{}
 	}
-	if len(c.recent) == mostRecent {
-		c.unsaid++
-		return
-	}
-	c.recent = append(c.recent, recent{call.Pid, call.Text, call.Failed, call.Duration.Seconds()})
-}
-
-// take makes a message of what came in the time since the one before.
-func (c *counter) take(elapsed time.Duration) tally {
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	seconds := max(elapsed.Seconds(), 0.001)
-	t := tally{Total: c.total, ByNow: float64(c.total-c.before) / seconds, Rates: []rate{}, Recent: c.recent, Unsaid: c.unsaid}
-	for _, r := range c.byName {
-		now := float64(r.Calls-r.previous) / seconds
-		if r.previous == 0 {
-			r.ByNow = now
+	for _, count := range c.Counts {
+		r := rate{Count: count}
+		if !first {
+			lately := float64(since(count.Calls, p.calls[count.Name])) / seconds
+			before, known := p.smooth[count.Name]
+			if !known {
+				before = lately
+			}
+			r.ByNow = before + 0.4*(lately-before) // smooth, so that it can be read
+			p.smooth[count.Name] = r.ByNow
 		}
-		r.ByNow += 0.4 * (now - r.ByNow) // smooth, so that the list stands still
-		r.previous = r.Calls
-		t.Rates = append(t.Rates, *r)
+		p.calls[count.Name] = count.Calls
+		t.Total += count.Calls
+		t.Rates = append(t.Rates, r)
 	}
-	slices.SortFunc(t.Rates, func(a, b rate) int {
+	if !first {
+		t.ByNow = float64(since(t.Total, p.total)) / seconds
+	}
+	p.at, p.total = now, t.Total
+	slices.SortFunc(t.Rates, func(a, b rate) int { // by all that there were: the order stands still
 		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Name, b.Name))
 	})
 	t.Rates = t.Rates[:min(len(t.Rates), mostRates)]
-	if t.Recent == nil {
-		t.Recent = []recent{}
-	}
-	c.recent, c.unsaid, c.before = nil, 0, c.total
 	return t
 }
 
 // calls is the view of the system calls. The tracer runs as long as somebody has it open: it is not free.
 func (s *Server) calls(id string) (filler, func() []byte) {
 	return func(ctx context.Context, publish func([]byte)) {
-		if s.source.Calls == nil {
-			publish(message("calls", tally{Rates: []rate{}, Recent: []recent{}, Reason: s.source.NoCalls}))
-			return
+		paces, last := pace{}, tally{Rates: []rate{}}
+		err := s.source.Calls(ctx, id, func(c Calls) {
+			last = paces.tally(c, time.Now())
+			publish(message("calls", last))
+		})
+		last.Recent, last.Unsaid, last.ByNow, last.Reason = []Call{}, 0, 0, "the container has ended"
+		if err != nil {
+			last.Reason = err.Error()
 		}
-		count := &counter{byName: map[string]*rate{}}
-		ended := make(chan error, 1)
-		go func() { ended <- s.source.Calls(ctx, id, count.add) }()
-		tick, last := time.NewTicker(often), time.Now()
-		defer tick.Stop()
-		for {
-			select {
-			case err := <-ended:
-				now := count.take(time.Since(last))
-				if err != nil && ctx.Err() == nil {
-					now.Reason = err.Error()
-				}
-				publish(message("calls", now))
-				return
-			case now := <-tick.C:
-				publish(message("calls", count.take(now.Sub(last))))
-				last = now
-			}
+		if ctx.Err() == nil {
+			publish(message("calls", last))
 		}
 	}, nil
 }

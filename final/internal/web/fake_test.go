@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,7 +19,7 @@ type stage struct {
 	lock       sync.Mutex
 	containers []Container
 	began      time.Time
-	looks      int // at a container's figures
+	looks      int // at the containers
 	traced     int // tracers that run
 }
 
@@ -31,9 +33,9 @@ func newStage() *stage {
 	return &stage{
 		began: time.Now(),
 		containers: []Container{
-			{"4f1c9ab27e30", "web", "nginx:1.29", "running", began.Add(-3 * time.Minute), 48120},
-			{"b07d52c6e991", "worker", "python:3.14-slim", "running", began, 48377},
-			{"93aa0e41f5d8", "migrate", "shop/migrate:2026-11", "stopped", began.Add(-40 * time.Minute), 0},
+			{"4f1c9ab27e30", "web", "nginx:1.29", "running", began.Add(-3 * time.Minute), 48120, nil},
+			{"b07d52c6e991", "worker", "python:3.14-slim", "running", began, 48377, nil},
+			{"93aa0e41f5d8", "migrate", "shop/migrate:2026-11", "stopped", began.Add(-40 * time.Minute), 0, nil},
 		},
 	}
 }
@@ -44,7 +46,7 @@ func (st *stage) server() *Server {
 	for i := range before {
 		for _, c := range st.containers {
 			if c.Pid != 0 {
-				s.book.add(c.ID, st.began.Add(time.Duration(i-before)*time.Second), st.at(c.ID, float64(i)))
+				s.book.add(c.ID, st.began.Add(time.Duration(i-before)*time.Second), *st.at(c.ID, float64(i)))
 			}
 		}
 	}
@@ -56,9 +58,16 @@ func (st *stage) source() Source {
 		Containers: func() ([]Container, error) {
 			st.lock.Lock()
 			defer st.lock.Unlock()
-			return append([]Container{}, st.containers...), nil
+			st.looks++
+			list := append([]Container{}, st.containers...)
+			for i, c := range list {
+				if c.Pid != 0 {
+					list[i].Figures = st.at(c.ID, st.seconds())
+				}
+			}
+			return list, nil
 		},
-		Figures: st.figures, Files: st.files, Namespaces: st.namespaces, Mounts: st.mounts,
+		Files: st.files, Namespaces: st.namespaces, Mounts: st.mounts,
 		Processes: st.processes, Path: st.path, Calls: st.calls,
 		Hint: []string{"sudo final run -it lab"},
 	}
@@ -79,15 +88,9 @@ func (st *stage) tracers() int {
 // seconds is how long it has been looked at.
 func (st *stage) seconds() float64 { return before + time.Since(st.began).Seconds() }
 
-func (st *stage) figures(id string) (Figures, error) {
-	st.lock.Lock()
-	defer st.lock.Unlock()
-	st.looks++
-	return st.at(id, st.seconds()), nil
-}
-
 // at are the figures after so many seconds: sums over them.
-func (st *stage) at(id string, seconds float64) (f Figures) {
+func (st *stage) at(id string, seconds float64) *Figures {
+	f := &Figures{}
 	worker := id == "b07d52c6e991"
 	for x := 0.0; x < seconds; x++ {
 		part := min(1, seconds-x)
@@ -181,37 +184,54 @@ func (st *stage) path(string) (Path, error) {
 }
 
 // calls makes some as long as it is asked.
-func (st *stage) calls(ctx context.Context, id string, sink func(Call)) error {
+func (st *stage) calls(ctx context.Context, id string, tell func(Calls)) error {
 	if id == "gone" {
 		return fs.ErrNotExist
 	}
-	st.lock.Lock()
-	st.traced++
-	st.lock.Unlock()
-	defer func() {
-		st.lock.Lock()
-		st.traced--
-		st.lock.Unlock()
-	}()
-	script := []Call{
-		{48172, `epoll_wait(8, [{EPOLLIN, 3}], 512, -1) = 1`, "epoll_wait", false, 3 * time.Millisecond},
-		{48172, `accept4(6, {AF_INET, 10.213.0.1:51022}, SOCK_NONBLOCK) = 3`, "accept4", false, 11 * time.Microsecond},
-		{48172, `recvfrom(3, "GET / HTTP/1.1\r\nHost: shop\r\n"..., 1024, 0) = 78`, "recvfrom", false, 8 * time.Microsecond},
-		{48172, `openat(AT_FDCWD, "/usr/share/nginx/html/index.html", O_RDONLY) = 11`, "openat", false, 19 * time.Microsecond},
-		{48172, `fstat(11, {S_IFREG|0644, 615}) = 0`, "fstat", false, 2 * time.Microsecond},
-		{48172, `writev(3, [{"HTTP/1.1 200 OK\r\n"..., 238}], 1) = 238`, "writev", false, 17 * time.Microsecond},
-		{48172, `sendfile(3, 11, [0], 615) = 615`, "sendfile", false, 15 * time.Microsecond},
-		{48172, `openat(AT_FDCWD, "/usr/share/nginx/html/favicon.ico", O_RDONLY) = ENOENT`, "openat", true, 9 * time.Microsecond},
-		{48172, `close(11) = 0`, "close", false, 2 * time.Microsecond},
+	st.trace(1)
+	defer st.trace(-1)
+	script := []struct {
+		name string
+		Call
+	}{
+		{"epoll_wait", Call{30, `epoll_wait(8, [{EPOLLIN, 3}], 512, -1) = 1`, false, 3e-3}},
+		{"accept4", Call{30, `accept4(6, {AF_INET, 10.213.0.1:51022}, SOCK_NONBLOCK) = 3`, false, 11e-6}},
+		{"recvfrom", Call{30, `recvfrom(3, "GET / HTTP/1.1\r\nHost: shop\r\n"..., 1024, 0) = 78`, false, 8e-6}},
+		{"openat", Call{30, `openat(AT_FDCWD, "/usr/share/nginx/html/index.html", O_RDONLY) = 11`, false, 19e-6}},
+		{"fstat", Call{30, `fstat(11, {S_IFREG|0644, 615}) = 0`, false, 2e-6}},
+		{"writev", Call{30, `writev(3, [{"HTTP/1.1 200 OK\r\n"..., 238}], 1) = 238`, false, 17e-6}},
+		{"sendfile", Call{30, `sendfile(3, 11, [0], 615) = 615`, false, 15e-6}},
+		{"close", Call{30, `close(11) = 0`, false, 2e-6}},
+		{"openat", Call{30, `openat(AT_FDCWD, "/usr/share/nginx/html/favicon.ico", O_RDONLY) = ENOENT`, true, 9e-6}},
 	}
-	tick := time.NewTicker(8 * time.Millisecond)
+	tick := time.NewTicker(often / 5)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	counts := map[string]Count{}
+	for n := 0; ; {
+		c := Calls{Engine: "ebpf", Unsaid: 75}
+		for range 16 {
+			call := script[n%len(script)]
+			c.Recent = append(c.Recent, call.Call)
+			count := counts[call.name]
+			count.Name, count.Calls = call.name, count.Calls+7
+			if call.Failed {
+				count.Failed += 7
+			}
+			counts[call.name] = count
+			n++
+		}
+		c.Counts = slices.Collect(maps.Values(counts))
+		tell(c)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			sink(script[n%len(script)])
 		}
 	}
+}
+
+func (st *stage) trace(more int) {
+	st.lock.Lock()
+	defer st.lock.Unlock()
+	st.traced += more
 }

@@ -6,63 +6,32 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/sys/mountinfo"
 
-	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/metrics"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
-func TestQuota(t *testing.T) {
-	for _, row := range []struct {
-		v2, quota, period string
-		want              float64
-	}{
-		{"50000 100000", "", "", 0.5},
-		{"max 100000", "", "", 0},
-		{"", "150000", "100000", 1.5},
-		{"", "-1", "100000", 0},
-		{"", "", "", 0},
-		{"1 0", "", "", 0},
-	} {
-		if got := quota(row.v2, row.quota, row.period); got != row.want {
-			t.Errorf("%+v: %v", row, got)
-		}
+func TestPlotted(t *testing.T) {
+	quota, most := uint64(50000), uint64(64<<20)
+	got := plotted(metrics.Figures{
+		CPU:    metrics.CPU{Usage: 1.5, Quota: &quota, Period: 100000, Periods: 9, ThrottledPeriods: 4},
+		Memory: metrics.Memory{WorkingSet: 7, Usage: 9, Limit: &most, Events: metrics.MemoryEvents{OOMKill: 2}},
+		Pids:   metrics.Pids{Tasks: 3},
+		Network: []metrics.Interface{
+			{Received: metrics.Traffic{Bytes: 1}, Sent: metrics.Traffic{Bytes: 10}},
+			{Received: metrics.Traffic{Bytes: 2}, Sent: metrics.Traffic{Bytes: 20}},
+		},
+	})
+	want := &Figures{
+		CPU: 1500 * time.Millisecond, CPULimit: 0.5, Periods: 9, Throttled: 4, Memory: 7, MemoryLimit: most, OOMKills: 2,
+		Pids: 3, Received: 3, Sent: 30,
 	}
-}
-
-func TestLimit(t *testing.T) {
-	for n, want := range map[uint64]uint64{
-		64 << 20: 64 << 20, 1<<64 - 1: 0, 9223372036854771712: 0, 0: 0,
-	} {
-		if got := limit(n); got != want {
-			t.Errorf("%d: %d, want %d", n, got, want)
-		}
-	}
-}
-
-func TestWorkingSet(t *testing.T) {
-	for want, m := range map[uint64]cgroup.Memory{
-		70: {Usage: cgroup.MemoryEntry{Usage: 100}, Raw: map[string]uint64{"inactive_file": 30}},
-		60: {Usage: cgroup.MemoryEntry{Usage: 100}, Raw: map[string]uint64{"inactive_file": 1, "total_inactive_file": 40}},
-		0:  {Usage: cgroup.MemoryEntry{Usage: 100}, Raw: map[string]uint64{"inactive_file": 300}}, // read at another moment
-	} {
-		if got := workingSet(m); got != want {
-			t.Errorf("%+v: %d, want %d", m, got, want)
-		}
-	}
-}
-
-func TestCarried(t *testing.T) {
-	const text = `Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo:     840      10    0    0    0     0          0         0      840      10    0    0    0     0       0          0
-  eth0: 1296052     931    0    0    0     0          0         0    66212     904    0    0    0     0       0          0
-  eth1:18446744073709551615 1  0    0    0     0          0         0        1       1    0    0    0     0       0          0
-`
-	if in, out := carried(text); in != 1296052-1 || out != 66213 { // it has gone round
-		t.Errorf("%d %d", in, out)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

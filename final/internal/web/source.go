@@ -13,9 +13,6 @@ import (
 type Source struct {
 	Containers func() ([]Container, error)
 
-	// Figures of a container, all counters since it was made.
-	Figures func(id string) (Figures, error)
-
 	// The views of one container. What they return is sent as it is, as JSON.
 	Files      func(id string) ([]File, error)
 	Namespaces func(id string) ([]Namespace, error)
@@ -23,9 +20,9 @@ type Source struct {
 	Processes  func(id string) (Processes, error)
 	Path       func(id string) (Path, error)
 
-	// Calls follows the system calls of a container until the context is done. nil is none: NoCalls says why.
-	Calls   func(ctx context.Context, id string, sink func(Call)) error
-	NoCalls string
+	// Calls follows the system calls of a container until the context is done or the container has ended, and tells
+	// once in a while what there was.
+	Calls func(ctx context.Context, id string, tell func(Calls)) error
 
 	// Blind says what cannot be seen, and what to do about it; nothing if all can.
 	Blind []string
@@ -42,9 +39,11 @@ type Container struct {
 	Status string    `json:"status"` // creating, created, running, paused, stopped
 	Since  time.Time `json:"since"`
 	Pid    int       `json:"pid"` // of its first process, on the host; 0 if there is none
+
+	Figures *Figures `json:"-"` // nil if nothing can be measured
 }
 
-// Figures are what a container has used, and what it may use. A limit of 0 is none.
+// Figures are what a container has used since it was made, and what it may use. A limit of 0 is none.
 type Figures struct {
 	CPU       time.Duration
 	CPULimit  float64 // processors
@@ -132,11 +131,28 @@ type Hop struct {
 	Sent      uint64   `json:"sent"`
 }
 
+// Calls are the system calls of a container since somebody looks.
+type Calls struct {
+	Engine  string // that traces
+	Why     string // why it is not a better one
+	Counts  []Count
+	Recent  []Call // the last ones, not more than mostRecent
+	Unsaid  uint64 // since the last time, that are counted, and not among the recent
+	Dropped uint64 // that are missing everywhere
+}
+
+// A Count is what there was of one call.
+type Count struct {
+	Name    string  `json:"name"`
+	Calls   uint64  `json:"calls"`
+	Failed  uint64  `json:"failed"`
+	Seconds float64 `json:"seconds"` // spent in it
+}
+
 // A Call is a system call that has returned.
 type Call struct {
-	Pid      int
-	Text     string // openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3
-	Name     string
-	Failed   bool
-	Duration time.Duration
+	Pid     int     `json:"pid"`  // in the container's numbers, if they are known
+	Text    string  `json:"text"` // openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3
+	Failed  bool    `json:"failed"`
+	Seconds float64 `json:"seconds"`
 }

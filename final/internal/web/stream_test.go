@@ -279,18 +279,11 @@ func TestProblem(t *testing.T) {
 	st := newStage()
 	source := st.source()
 	source.Processes = func(string) (Processes, error) { return Processes{}, fmt.Errorf("open /proc/1: %w", unix.EACCES) }
-	source.Calls, source.NoCalls = nil, "no tracer here"
 	url := serve(t, quick(New(source)))
 	events, _ := listen(t, url+"stream?id=4f1c9ab27e30&view=processes")
 	if e := next(t, events, "problem"); e.data != `"open /proc/1: permission denied"` {
 		t.Errorf("%s", e.data)
 	}
-	events, _ = listen(t, url+"stream?id=4f1c9ab27e30&view=calls")
-	if e := next(t, events, "calls"); !strings.Contains(e.data, `"reason":"no tracer here"`) {
-		t.Errorf("%s", e.data)
-	}
-	source = st.source()
-	url = serve(t, quick(New(source)))
 	events, _ = listen(t, url+"stream?id=gone&view=calls")
 	if e := next(t, events, "calls"); !strings.Contains(e.data, "file does not exist") {
 		t.Errorf("%s", e.data)

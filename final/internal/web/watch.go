@@ -48,7 +48,6 @@ func (s *Server) look(now time.Time) list {
 	containers, err := s.source.Containers()
 	if err != nil {
 		l.Problem = err.Error()
-		return l
 	}
 	s.book.keep(containers)
 	for _, c := range containers {
@@ -57,18 +56,15 @@ func (s *Server) look(now time.Time) list {
 	return l
 }
 
-// measure reads the figures of a container, if it has any, and tells those who look at their plots.
+// measure takes in the figures of a container, if it has any, and tells those who look at their plots.
 func (s *Server) measure(c Container, now time.Time) line {
 	at := line{Container: c}
-	if c.Pid == 0 {
+	f := c.Figures
+	if f == nil {
 		return at
 	}
-	f, err := s.source.Figures(c.ID)
-	if err != nil {
-		return at // it has ended meanwhile
-	}
 	at.Memory, at.OOM, at.Limits = f.Memory, f.OOMKills, limits{f.CPULimit, f.MemoryLimit, f.PidsLimit}
-	p, ok := s.book.add(c.ID, now, f)
+	p, ok := s.book.add(c.ID, now, *f)
 	at.CPU = p.CPU
 	if ok {
 		s.feeds.publishTo("figures "+c.ID, func() []byte { return message("figures", past{[]point{p}, at.Limits}) })

@@ -9,6 +9,7 @@ export class Calls {
   constructor() {
     this.total = h("span", { class: "number" }, "–");
     this.all = h("span", { class: "unit" });
+    this.engine = h("p", { class: "engine" });
     this.rates = h("tbody", {});
     this.recent = h("ol", { class: "recent" });
     this.reason = h("p", { class: "lead" });
@@ -18,7 +19,8 @@ export class Calls {
         h("table", {},
           h("thead", {}, h("tr", {}, [["call", ""], ["a second", "right"], ["in all", "right"], ["errors", "right"]].map(([t, c]) =>
             h("th", { scope: "col", class: c || null }, t)))),
-          this.rates)),
+          this.rates),
+        this.engine),
       h("section", { class: "stream", "aria-label": "The last calls" }, this.reason, this.recent));
     this.pending = [];
   }
@@ -38,6 +40,9 @@ export class Calls {
     this.element.classList.toggle("none", Boolean(t.reason) && t.total === 0);
     say(this.total, whole(t.byNow));
     say(this.all, `calls a second, ${whole(t.total)} in all`);
+    say(this.engine, `seen by ${{ ebpf: "eBPF", ptrace: "ptrace" }[t.engine] ?? t.engine}` +
+      (t.why ? ` (${t.why})` : "") + (t.dropped > 0 ? `; ${whole(t.dropped)} calls are missing` : ""));
+    this.engine.hidden = !t.engine;
     const peak = Math.max(1, ...t.rates.map((r) => r.byNow));
     this.rates.replaceChildren(...t.rates.map((r) => {
       const bar = h("span", { class: "bar" });
