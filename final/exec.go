@@ -24,16 +24,11 @@ var execVerb = verb{"exec ID [CMD [ARG...]]", "Run one more command in a contain
 		return func(s *session, args []string) error {
 			err := s.exec(&f, args)
 			if _, silent := codeOf(err); !silent {
-				return &failedExec{err}
+				return &coded{255, err} // it did not come to its command; as runc
 			}
 			return err
 		}
 	}}
-
-// failedExec is an exec that did not come to its command: 255, as runc.
-type failedExec struct{ error }
-
-func (f *failedExec) Unwrap() error { return f.error }
 
 // execFlags are the flags of exec.
 type execFlags struct {

@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"plan"},
 	{"rootfs", "confine", "cgroup", "console"},
 	{"executor"},
-	{"boot"},
+	{"boot", "monitor"},
 	{"op"},
 	{"kernel", "decode"},
 	{"lab"},

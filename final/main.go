@@ -34,7 +34,7 @@ func execute(args []string) int {
 		return 1
 	}
 	if len(rest) > 0 {
-		if verb, ok := findVerb(rest[0]); ok {
+		if verb, ok := findVerb(rest[0]); ok && !s.isForPeople(rest[0], rest[1:]) {
 			return s.finish(verb.call(s, rest[1:]))
 		}
 	}
@@ -46,17 +46,25 @@ type exitError int
 
 func (code exitError) Error() string { return fmt.Sprintf("exit status %d", int(code)) }
 
+// A coded error ends the program with a code of its own.
+type coded struct {
+	code int
+	error
+}
+
+func (c *coded) Unwrap() error { return c.error }
+
 // codeOf is the exit code for an error, and whether there is something to be said of it.
 func codeOf(err error) (code int, silent bool) {
 	var exit exitError
-	var exec *failedExec
+	var own *coded
 	switch {
 	case err == nil:
 		return 0, true
 	case errors.As(err, &exit):
 		return int(exit), true
-	case errors.As(err, &exec):
-		return 255, false
+	case errors.As(err, &own):
+		return own.code, false
 	}
 	return 1, false
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type session struct {
 	executor string // the executor: stub or reexec
 	version  bool
 	dataRoot string // of images and containers
+	oci      bool   // a flag was given that only an engine gives a runtime
 }
 
 // dataRoot is where images and containers are that outlast the machine.
@@ -78,6 +80,9 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	if s.dataRoot, err = filepath.Abs(s.dataRoot); err != nil {
 		return nil, nil, err
 	}
+	flags.Visit(func(f *pflag.Flag) {
+		s.oci = s.oci || !slices.Contains([]string{"data-root", "explain", "executor", "version", "help"}, f.Name)
+	})
 	rest = flags.Args()
 	help, _ := flags.GetBool("help") // it is there
 	switch {

@@ -37,9 +37,19 @@ func people(s *session, args []string) error {
 	root.AddCommand(imageCommands(s)...)
 	root.AddCommand(statsCommand(s), topCommand(s), metricsCommand(s))
 	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root), dashboardCommand(s))
+	root.AddCommand(
+		runCommand(s), createCommand(s), startCommand(s), stopCommand(s), restartCommand(s), killCommand(s), rmCommand(s),
+		psCommand(s), inspectCommand(s), logsCommand(s), execCommand(s), attachCommand(s), waitCommand(s), topCommand(s),
+		pauseCommand(s), unpauseCommand(s), updateCommand(s), cpCommand(s), diffCommand(s), commitCommand(s),
+		beginCommand(s), endCommand(s),
+		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
+	)
 	for _, v := range verbs {
-		root.AddCommand(v.help())
+		if command, _, err := root.Find([]string{v.name()}); err != nil || command == root {
+			root.AddCommand(v.help())
+		}
 	}
+	group(root)
 	root.SetArgs(args)
 	return root.Execute()
 }

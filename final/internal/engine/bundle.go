@@ -1,0 +1,119 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/ocispec"
+)
+
+// spec is the container's config.json. Its root file system is mounted.
+func (c *Container) spec() (*specs.Spec, error) {
+	host, err := hostFacts(c.Options.Privileged)
+	if err != nil {
+		return nil, err
+	}
+	prepared := ocispec.Container{
+		ID: c.ID, Root: c.path("rootfs"), Mounts: c.Mounts,
+		Hosts: c.path("hosts"), HostnameFile: c.path("hostname"), Resolv: c.path("resolv.conf"),
+	}
+	if prepared.User, err = c.user(c.path("rootfs"), c.Config.User, c.Options.Groups); err != nil {
+		return nil, err
+	}
+	if prepared.Devices, err = nodes(c.Options.Devices); err != nil {
+		return nil, err
+	}
+	if c.Options.Init {
+		if prepared.Init, err = initProgram(); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.joinOthers(&prepared); err != nil {
+		return nil, err
+	}
+	// Config is the options over the image's already, and they may be laid over it again.
+	return ocispec.Spec(c.Options, c.Config, prepared, host)
+}
+
+// user finds out whom a name means in the container's own files.
+func (c *Container) user(root, name string, groups []string) (ocispec.User, error) {
+	open := func(path string) (io.Reader, func(), error) {
+		file, err := openIn(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+		if err != nil {
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+				return nil, func() {}, nil
+			}
+			return nil, nil, err
+		}
+		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+			file.Close()
+			return nil, nil, fmt.Errorf("%s: not a regular file", path)
+		}
+		const most = 16 << 20
+		return io.LimitReader(file, most), func() { file.Close() }, nil
+	}
+	passwd, closePasswd, err := open("/etc/passwd")
+	if err != nil {
+		return ocispec.User{}, err
+	}
+	defer closePasswd()
+	group, closeGroup, err := open("/etc/group")
+	if err != nil {
+		return ocispec.User{}, err
+	}
+	defer closeGroup()
+	return ocispec.LookUpUser(name, groups, passwd, group)
+}
+
+// joinOthers finds the namespaces of other containers that are to be shared.
+func (c *Container) joinOthers(prepared *ocispec.Container) error {
+	for _, share := range []struct {
+		mode string
+		kind specs.LinuxNamespaceType
+		file string
+	}{
+		{c.Options.Network, specs.NetworkNamespace, "net"},
+		{c.Options.PID, specs.PIDNamespace, "pid"},
+		{c.Options.IPC, specs.IPCNamespace, "ipc"},
+	} {
+		name, ok := ocispec.Other(share.mode)
+		if !ok {
+			continue
+		}
+		other, err := c.engine.Find(name)
+		if err != nil {
+			return err
+		}
+		if other.State.Status != Running {
+			return fmt.Errorf("container %s is %s: its %s namespace can be shared while it runs", other.Name, other.State.Status, share.file)
+		}
+		if prepared.Namespaces == nil {
+			prepared.Namespaces = map[specs.LinuxNamespaceType]string{}
+		}
+		prepared.Namespaces[share.kind] = fmt.Sprintf("/proc/%d/ns/%s", other.State.Pid, share.file)
+		if share.kind == specs.IPCNamespace {
+			prepared.Shm = fmt.Sprintf("/proc/%d/root/dev/shm", other.State.Pid)
+		}
+		if share.kind == specs.NetworkNamespace {
+			prepared.Hosts, prepared.HostnameFile, prepared.Resolv = other.path("hosts"), other.path("hostname"), other.path("resolv.conf")
+		}
+	}
+	return nil
+}
+
+// initProgram is the program of --init on the host.
+func initProgram() (string, error) {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return "", err
+	}
+	return filepath.Clean(self), nil
+}

@@ -1,0 +1,173 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A NotFoundError says that no container is called so.
+type NotFoundError struct {
+	Name    string
+	Similar string // one that is, or ""
+}
+
+func (e *NotFoundError) Error() string {
+	if e.Similar != "" {
+		return fmt.Sprintf("no such container: %s (did you mean %s?)", e.Name, e.Similar)
+	}
+	return "no such container: " + e.Name
+}
+
+// An AmbiguousError says that several containers have an id that begins so.
+type AmbiguousError struct {
+	Prefix string
+	IDs    []string
+}
+
+func (e *AmbiguousError) Error() string {
+	var short []string
+	for _, id := range e.IDs {
+		short = append(short, id[:min(idLength, max(12, len(e.Prefix)+4))])
+	}
+	return fmt.Sprintf("container id %s is ambiguous: %s", e.Prefix, strings.Join(short, ", "))
+}
+
+// IsNotFound tells whether an error says that there is no such container.
+func IsNotFound(err error) bool {
+	_, ok := errors.AsType[*NotFoundError](err)
+	return ok
+}
+
+// Find returns the container that has an id, a name, or an id that begins so. Its error is a [*NotFoundError] or
+// an [*AmbiguousError] where there is none. What is left of a monitor that was killed is cleared away first.
+func (e *Engine) Find(reference string) (*Container, error) {
+	id, err := e.resolve(strings.TrimPrefix(reference, "/"))
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.load(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotFoundError{Name: reference}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
+	if !c.exists() { // it was left over itself, with --rm
+		return nil, &NotFoundError{Name: reference}
+	}
+	c.askKernel()
+	return c, nil
+}
+
+// load reads a container.
+func (e *Engine) load(id string) (*Container, error) {
+	c := &Container{engine: e, dir: e.dir(id)}
+	if err := c.readRecord(); err != nil {
+		return nil, err
+	}
+	return c, c.readState()
+}
+
+func (e *Engine) resolve(reference string) (id string, err error) {
+	if isID(reference) {
+		if _, err := os.Lstat(e.dir(reference)); err == nil {
+			return reference, nil
+		}
+		return "", &NotFoundError{Name: reference}
+	}
+	if checkName(reference) == nil {
+		id, err := os.Readlink(filepath.Join(e.names(), reference))
+		if err == nil {
+			if _, err := os.Lstat(e.dir(id)); err == nil {
+				return id, nil
+			}
+		}
+	}
+	if !isHex(reference) {
+		return "", &NotFoundError{reference, e.similar(reference)}
+	}
+	ids, err := e.ids()
+	if err != nil {
+		return "", err
+	}
+	var matching []string
+	for _, id := range ids {
+		if strings.HasPrefix(id, reference) {
+			matching = append(matching, id)
+		}
+	}
+	switch len(matching) {
+	case 0:
+		return "", &NotFoundError{reference, e.similar(reference)}
+	case 1:
+		return matching[0], nil
+	}
+	slices.Sort(matching)
+	return "", &AmbiguousError{reference, matching}
+}
+
+// ids returns those of all containers.
+func (e *Engine) ids() (ids []string, err error) {
+	entries, err := os.ReadDir(e.containers())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if isID(entry.Name()) {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, nil
+}
+
+// Names returns the names of all containers.
+func (e *Engine) Names() []string {
+	entries, _ := os.ReadDir(e.names()) // none is what there is to say of an error, too
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// similar returns the name that differs the least, if a slip of the hand could explain it.
+func (e *Engine) similar(reference string) string {
+	best, least := "", 3
+	for _, name := range e.Names() {
+		if d := distance(name, reference); d < least && d < len(reference) {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance is how many characters are to be changed, added or taken away to make a of b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

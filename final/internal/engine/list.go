@@ -1,0 +1,89 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"io/fs"
+	"runtime"
+	"slices"
+	"sync"
+
+	cgroups "github.com/simple-container/simple-container/final/internal/cgroup"
+)
+
+// ListOptions are for List.
+type ListOptions struct {
+	All    bool // also those that do not run
+	Filter Filter
+}
+
+// List returns the containers, the newest first. What is left of monitors that were killed is cleared away first.
+func (e *Engine) List(o ListOptions) ([]*Container, error) {
+	ids, err := e.ids()
+	if err != nil {
+		return nil, err
+	}
+	var (
+		work  sync.WaitGroup
+		mutex sync.Mutex
+		list  []*Container
+		errs  []error
+		next  = make(chan string)
+	)
+	for range runtime.GOMAXPROCS(0) { // most of the time is the kernel's, and the files' text
+		work.Go(func() {
+			for id := range next {
+				c, err := e.look(id, o)
+				mutex.Lock()
+				if err != nil {
+					errs = append(errs, err)
+				} else if c != nil {
+					list = append(list, c)
+				}
+				mutex.Unlock()
+			}
+		})
+	}
+	for _, id := range ids {
+		next <- id
+	}
+	close(next)
+	work.Wait()
+	slices.SortFunc(list, func(a, b *Container) int { return b.Created.Compare(a.Created) })
+	return o.Filter.window(list), errors.Join(errs...)
+}
+
+// look reads a container, if it is one that is asked for; else it is nil.
+func (e *Engine) look(id string, o ListOptions) (*Container, error) {
+	c := &Container{engine: e, dir: e.dir(id)}
+	c.ID = id
+	err := c.readState()
+	if err == nil && !c.unfinished() && !o.All {
+		return nil, nil // and its record need not be read
+	}
+	if err == nil {
+		err = c.readRecord()
+	}
+	if err == nil {
+		err = c.settle()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it has just been removed
+	}
+	if err != nil || !c.exists() || !o.All && !c.State.active() || !o.Filter.match(c) {
+		return nil, err
+	}
+	c.askKernel()
+	return c, nil
+}
+
+// askKernel finds out what is not in a file: whether the container is paused.
+func (c *Container) askKernel() {
+	if c.State.Status != Running {
+		return
+	}
+	if frozen, err := cgroups.Load(c.State.Cgroups, "").Frozen(); err == nil && frozen {
+		c.State.Status = Paused
+	}
+}

@@ -1,0 +1,157 @@
+//go:build linux
+
+package engine
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/simple-container/simple-container/final/internal/monitor"
+)
+
+// LogOptions are for Logs.
+type LogOptions struct {
+	Follow       bool // go on until the container has ended
+	Since, Until time.Time
+	Tail         int // the last entries only; negative for all
+}
+
+// An Entry is a line of a container's log, or a part of one.
+type Entry struct {
+	Text   string    `json:"log"`
+	Stream string    `json:"stream"` // stdout or stderr
+	Time   time.Time `json:"time"`
+}
+
+// Logs shows what the container has written, and with Follow what it writes.
+func (c *Container) Logs(o LogOptions, show func(Entry) error) error {
+	current, err := os.Open(c.path(monitor.LogFile))
+	if errors.Is(err, fs.ErrNotExist) && !o.Follow {
+		return nil // it was never started
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	defer func() { closeAll(current) }()
+	wanted := func(e Entry) bool {
+		return !e.Time.Before(o.Since) && (o.Until.IsZero() || !e.Time.After(o.Until))
+	}
+	var last []Entry // with Tail
+	see := func(e Entry) error {
+		switch {
+		case !wanted(e) || o.Tail == 0:
+			return nil
+		case o.Tail < 0:
+			return show(e)
+		}
+		if last = append(last, e); len(last) > 2*o.Tail {
+			last = append(last[:0:0], last[len(last)-o.Tail:]...)
+		}
+		return nil
+	}
+	if old, err := os.Open(c.path(monitor.OldLog)); err == nil {
+		err = (&logReader{file: old}).each(see)
+		old.Close()
+		if err != nil {
+			return err
+		}
+	}
+	reader := &logReader{file: current}
+	if err := reader.each(see); err != nil {
+		return err
+	}
+	for _, e := range last[max(0, len(last)-max(o.Tail, 0)):] {
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	if !o.Follow {
+		return nil
+	}
+	return c.follow(reader, o, func(e Entry) error {
+		if !wanted(e) {
+			return nil
+		}
+		return show(e)
+	})
+}
+
+// follow shows what is written from now on, until the container has ended. It looks ten times a second.
+func (c *Container) follow(reader *logReader, o LogOptions, show func(Entry) error) error {
+	for {
+		alive, run, err := c.monitored()
+		closeAll(run)
+		if err != nil {
+			return err
+		}
+		if reader.file == nil { // it had not been started
+			if reader.file, err = os.Open(c.path(monitor.LogFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		if err := reader.each(show); err != nil {
+			return err
+		}
+		if !alive || !o.Until.IsZero() && time.Now().After(o.Until) {
+			return nil
+		}
+		if moved := reader.moved(c.path(monitor.LogFile)); moved != nil {
+			if err := reader.each(show); err != nil { // what came in the meantime
+				return err
+			}
+			reader.file.Close()
+			*reader = logReader{file: moved}
+			continue
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// A logReader reads the entries of a log file that grows.
+type logReader struct {
+	file *os.File
+	rest []byte // of an entry that is not written to its end
+}
+
+func (r *logReader) each(show func(Entry) error) error {
+	if r.file == nil {
+		return nil
+	}
+	lines := bufio.NewReaderSize(r.file, 64<<10)
+	for {
+		line, err := lines.ReadBytes('\n')
+		r.rest = append(r.rest, line...)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var e Entry
+		if err := json.Unmarshal(r.rest, &e); err != nil {
+			e = Entry{Text: fmt.Sprintf("(a line of the log cannot be read: %v)\n", err), Stream: "stderr"}
+		}
+		r.rest = r.rest[:0]
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+}
+
+// moved opens the file that is at a path by now, if it is another.
+func (r *logReader) moved(path string) *os.File {
+	if r.file == nil || isAt(r.file, path) {
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil // it is not there yet
+	}
+	return file
+}

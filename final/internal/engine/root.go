@@ -1,0 +1,91 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/overlay"
+)
+
+// mountRoot stacks the container's root file system, in the mount namespace of its monitor. It is there for nobody
+// else, and ends with the last process in it.
+func (c *Container) mountRoot() error {
+	if err := c.engine.detach(c.dir); err != nil {
+		return err
+	}
+	stack := overlay.Stack{Lowers: c.Layers, Upper: c.path("upper"), Work: c.path("work"), Volatile: c.AutoRemove,
+		IDs: overlay.IDs(c.Options.Userns)}
+	return overlay.Mount(c.engine.Door, stack, c.path("rootfs"))
+}
+
+// detach keeps what we mount below a directory in our own mount namespace: the mount that the directory is on would
+// pass it on to the host's, if that is shared, as systemd has it. Mounts of the host keep coming, and those below
+// other mounts, such as shared volumes, go both ways still.
+func (e *Engine) detach(dir string) error {
+	mounts, err := e.Door.Mounts()
+	if err != nil {
+		return err
+	}
+	at := mountOf(mounts, dir)
+	if at == nil || !strings.Contains(at.Optional, "shared:") {
+		return nil
+	}
+	call := kernel.Call{Op: "mount", Object: at.Mountpoint, Value: "MS_SLAVE", Shell: "mount --make-slave " + at.Mountpoint}
+	return e.Door.Do(call, func() error { return unix.Mount("", at.Mountpoint, "", unix.MS_SLAVE, "") })
+}
+
+// mountOf is the mount that a path is on: the one with the longest mount point, and the last of several there.
+func mountOf(mounts []*mountinfo.Info, path string) (found *mountinfo.Info) {
+	for _, m := range mounts {
+		within := m.Mountpoint == "/" || path == m.Mountpoint || strings.HasPrefix(path, m.Mountpoint+"/")
+		if within && (found == nil || len(m.Mountpoint) >= len(found.Mountpoint)) {
+			found = m
+		}
+	}
+	return found
+}
+
+// unmountRoot takes the root file system away, if it is in our own mount namespace.
+func (c *Container) unmountRoot() error {
+	err := c.engine.Door.Unmount(c.path("rootfs"))
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // no mount, or no directory even
+		return nil
+	}
+	return err
+}
+
+// WithRoot calls use with the directory of the container's root file system, volumes and all: as its processes see
+// it, or if there are none, as the next ones will. There it is mounted for the time of the call, in a mount
+// namespace of a thread of its own.
+func (c *Container) WithRoot(use func(root string) error) error {
+	if c.State.Status == Running || c.State.Status == Paused {
+		return use(fmt.Sprintf("/proc/%d/root", c.State.Pid))
+	}
+	held, run, err := c.lockIdle()
+	if err != nil {
+		return err
+	}
+	defer closeAll(held, run)
+	return kernel.OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // which parts with the other threads' directory too
+			return fmt.Errorf("unshare mnt: %w", err)
+		}
+		if err := c.mountRoot(); err != nil {
+			return err
+		}
+		if err := c.fillVolumes(); err != nil {
+			return err
+		}
+		if err := c.bindVolumes(); err != nil {
+			return err
+		}
+		return use(c.path("rootfs"))
+	})
+}

@@ -1,0 +1,142 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+// Kill sends the container's first process a signal.
+func (c *Container) Kill(signal unix.Signal) error {
+	err := c.kill(signal)
+	if err == nil && signal == unix.SIGKILL {
+		return c.awaitMonitor()
+	}
+	return err
+}
+
+func (c *Container) kill(signal unix.Signal) error {
+	made, err := c.engine.OCI.Load(c.ID)
+	if err == nil {
+		err = made.Kill(signal, false)
+	}
+	if errors.Is(err, runtime.ErrNotExist) || errors.Is(err, ErrNotRunning) {
+		return fmt.Errorf("container %s: %w", c.Name, ErrNotRunning)
+	}
+	return err
+}
+
+// stopTimeout is how long a container has for its end.
+const stopTimeout = 10
+
+// Stop asks the container's first process to end, and makes it when it has not in time: seconds, or if nil those of
+// the container; -1 waits for ever. One that does not run is stopped already.
+func (c *Container) Stop(signal unix.Signal, seconds *int) error {
+	alive, run, err := c.monitored()
+	closeAll(run)
+	if err != nil || !alive {
+		return err
+	}
+	if err := c.kill(signal); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	if c.State.Status == Paused { // a process that is frozen does not notice
+		if err := c.Unpause(); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+	}
+	if seconds == nil {
+		seconds = c.StopTimeout
+	}
+	if seconds == nil {
+		seconds = new(stopTimeout)
+	}
+	if *seconds >= 0 && !c.endsWithin(time.Duration(*seconds)*time.Second) {
+		if err := c.kill(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+	}
+	return c.awaitMonitor()
+}
+
+// endsWithin waits for the end of the container's first process.
+func (c *Container) endsWithin(patience time.Duration) bool {
+	ended := make(chan error, 1)
+	go func() { ended <- c.awaitMonitor() }() // for ever perhaps: it ends with this program
+	select {
+	case <-ended:
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
+// StopSignal is the one that asks the container to end.
+func (c *Container) StopSignal() string {
+	if c.Config.StopSignal != "" {
+		return c.Config.StopSignal
+	}
+	return "SIGTERM"
+}
+
+// Wait waits for the container's end, and returns its exit code. One that was never started is waited for until
+// somebody starts it.
+func (c *Container) Wait() (code int, err error) {
+	for {
+		if err := c.awaitMonitor(); err != nil {
+			return 0, err
+		}
+		err := c.readState()
+		switch {
+		case err != nil:
+			return 0, err
+		case c.State.active():
+			if err := c.settle(); err != nil {
+				return 0, err
+			}
+		case c.State.Status == Exited:
+			return c.State.ExitCode, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// Pause stops all processes of the container where they are.
+func (c *Container) Pause() error { return c.freeze(true) }
+
+// Unpause lets them go on.
+func (c *Container) Unpause() error { return c.freeze(false) }
+
+func (c *Container) freeze(on bool) error {
+	made, err := c.engine.OCI.Load(c.ID)
+	if err == nil && on {
+		err = made.Pause()
+	} else if err == nil {
+		err = made.Resume()
+	}
+	if errors.Is(err, runtime.ErrNotExist) {
+		err = ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("container %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// Pids are the processes of the container, as the host numbers them.
+func (c *Container) Pids() ([]int, error) {
+	made, err := c.engine.OCI.Load(c.ID)
+	if errors.Is(err, runtime.ErrNotExist) {
+		return nil, fmt.Errorf("container %s: %w", c.Name, ErrNotRunning)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return made.Pids()
+}

@@ -1,0 +1,189 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/image"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
+)
+
+// A volume is a directory that outlives containers:
+//
+//	DATA-ROOT/volumes/NAME/volume.json
+//	                       data/
+//
+// It has no list of its users: containers name it in their records.
+type volume struct {
+	Name      string
+	Created   time.Time
+	Anonymous bool // made for one container: with that it goes
+	Labels    map[string]string
+}
+
+func (e *Engine) volumeData(name string) string { return filepath.Join(e.volumes(), name, "data") }
+
+// makeVolumes makes the volumes that are not there yet, and finds out where each is.
+func (c *Container) makeVolumes() error {
+	for i := range c.Mounts {
+		m := &c.Mounts[i]
+		if m.Type != ocispec.Volume {
+			continue
+		}
+		anonymous := m.Name == ""
+		if anonymous {
+			m.Name = newID()
+		}
+		v := volume{Name: m.Name, Created: time.Now().UTC(), Anonymous: anonymous, Labels: m.Labels}
+		if err := c.engine.makeVolume(v); err != nil {
+			return fmt.Errorf("volume %s: %w", m.Name, err)
+		}
+		m.Source = c.engine.volumeData(m.Name)
+	}
+	return nil
+}
+
+// makeVolume makes a volume under another name and moves it to its own, so that it is whole. One that is there
+// already, or that somebody else has just made, is as good.
+func (e *Engine) makeVolume(v volume) (err error) {
+	dir := filepath.Join(e.volumes(), v.Name)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	beside, err := os.MkdirTemp(e.volumes(), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, image.Remove(beside))
+		}
+	}()
+	// Not the one of MkdirTemp: containers' users may enter.
+	if err := errors.Join(os.Chmod(beside, 0o711), os.Mkdir(filepath.Join(beside, "data"), 0o755)); err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(beside, "volume.json"), v); err != nil {
+		return err
+	}
+	err = os.Rename(beside, dir)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return image.Remove(beside)
+	}
+	return err
+}
+
+// removeVolumes removes the container's volumes that were made for it alone.
+func (c *Container) removeVolumes() (err error) {
+	for _, m := range c.Mounts {
+		if m.Type != ocispec.Volume || m.Name == "" {
+			continue
+		}
+		dir := filepath.Join(c.engine.volumes(), m.Name)
+		var v volume
+		if readErr := readJSON(filepath.Join(dir, "volume.json"), &v); readErr != nil || !v.Anonymous {
+			continue // gone, or somebody's
+		}
+		err = errors.Join(err, image.Remove(dir))
+	}
+	return err
+}
+
+// fillVolumes copies what the image has at a volume's place into it, if it is new and empty, and makes the
+// directories of the host that are to be made.
+func (c *Container) fillVolumes() error {
+	for _, m := range c.Mounts {
+		switch {
+		case m.Type == ocispec.Bind:
+			if err := prepareSource(m); err != nil {
+				return err
+			}
+		case m.Type == ocispec.Volume && !m.NoCopy:
+			if err := c.fillVolume(m); err != nil {
+				return fmt.Errorf("volume %s: %w", m.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func prepareSource(m ocispec.Mount) error {
+	_, err := os.Stat(m.Source)
+	if errors.Is(err, fs.ErrNotExist) && m.Create {
+		return os.MkdirAll(m.Source, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", m.Target, err)
+	}
+	return nil
+}
+
+func (c *Container) fillVolume(m ocispec.Mount) error {
+	entries, err := os.ReadDir(m.Source)
+	if err != nil || len(entries) > 0 {
+		return err
+	}
+	place, err := openIn(c.path("rootfs"), m.Target, unix.O_PATH|unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer place.Close()
+	return image.Copy(fmt.Sprintf("/proc/self/fd/%d/.", place.Fd()), m.Source)
+}
+
+// openIn opens a path below a root, as a process with that root would: links lead nowhere else.
+func openIn(root, path string, flags uint64) (*os.File, error) {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: root, Err: err}
+	}
+	defer unix.Close(dir)
+	for try := 0; ; try++ {
+		fd, err := unix.Openat2(dir, path, &unix.OpenHow{
+			Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		if (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && try < 32 {
+			continue // something was renamed while the kernel resolved a ".."
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		return os.NewFile(uintptr(fd), path), nil
+	}
+}
+
+// bindVolumes mounts the volumes on a root file system of a container that does not run, for who copies files.
+func (c *Container) bindVolumes() error {
+	for _, m := range c.Mounts {
+		if m.Type == ocispec.Tmpfs {
+			continue
+		}
+		place, err := openIn(c.path("rootfs"), m.Target, unix.O_PATH)
+		if errors.Is(err, unix.ENOENT) {
+			continue // the runtime makes it; until then there is nothing in it to copy to
+		}
+		if err != nil {
+			return err
+		}
+		target := fmt.Sprintf("/proc/self/fd/%d", place.Fd())
+		call := kernel.Call{Op: "mount", Object: m.Source, Value: m.Target + " MS_BIND|MS_REC", Shell: "mount --rbind " + m.Source + " rootfs" + m.Target}
+		err = c.engine.Door.Do(call, func() error { return unix.Mount(m.Source, target, "", unix.MS_BIND|unix.MS_REC, "") })
+		place.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/simple-container/simple-container/final/internal/engine"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+// peopleExecFlags are those of exec.
+type peopleExecFlags struct {
+	o             engine.ExecOptions
+	detach        bool
+	keys          string
+	env, envFiles []string
+}
+
+func (f *peopleExecFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVarP(&f.o.Stdin, "interactive", "i", false, "pass the standard input on")
+	flags.BoolVarP(&f.o.Terminal, "tty", "t", false, "give it a terminal")
+	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "variable NAME=VALUE, or NAME to pass ours on")
+	flags.StringArrayVar(&f.envFiles, "env-file", nil, "file of variables, one a line")
+	flags.StringVarP(&f.o.Workdir, "workdir", "w", "", "working directory (default the container's)")
+	flags.StringVarP(&f.o.User, "user", "u", "", "user of the image, or number, and group (default the container's)")
+	flags.BoolVar(&f.o.Privileged, "privileged", false, "all capabilities")
+	flags.StringVar(&f.keys, "detach-keys", "", "accepted, as Docker's")
+}
+
+func execCommand(s *session) *cobra.Command {
+	var f peopleExecFlags
+	command := &cobra.Command{
+		Use:   "exec CONTAINER CMD [ARG...]",
+		Short: "Run one more command in a container",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return errors.New("exec: want: final exec CONTAINER CMD [ARG...]")
+			}
+			return failedExec(s.execInEngine(&f, args[0], args[1:]))
+		},
+	}
+	f.add(command.Flags())
+	command.Flags().SetInterspersed(false)
+	complete(command, func(args []string) []string {
+		if len(args) > 0 {
+			return nil
+		}
+		return s.engine().Names()
+	})
+	return command
+}
+
+func (s *session) execInEngine(f *peopleExecFlags, name string, args []string) error {
+	o := f.o
+	o.Args = args
+	read := containerFlags{env: f.env, envFiles: f.envFiles}
+	var variables ocispec.Options
+	if err := read.readEnv(&variables); err != nil {
+		return err
+	}
+	o.Env = variables.Env
+	if o.Terminal && o.Stdin && !f.detach && !term.IsTerminal(0) {
+		return errors.New("-t with -i: what is typed here does not come from a terminal: leave out -t")
+	}
+	c, err := s.engine().Find(name)
+	if err != nil {
+		return err
+	}
+	process, err := c.ExecProcess(o)
+	if err != nil {
+		return err
+	}
+	if f.detach {
+		return c.ExecDetached(process)
+	}
+	if !o.Stdin {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return err
+		}
+		os.Stdin = null // the runtime passes on what is ours
+	}
+	return s.execHere(c, process)
+}
+
+// execHere runs a process with our streams, or our terminal.
+func (s *session) execHere(c *engine.Container, process *specs.Process) error {
+	fg, err := newForeground("", false, func() (bool, error) { return process.Terminal, nil })
+	if err != nil {
+		return err
+	}
+	defer fg.close()
+	p, err := c.Exec(runtime.ExecOptions{Process: process, Console: fg.socket})
+	if err != nil {
+		return err
+	}
+	defer p.Pidfd.Close()
+	if err := fg.attach(); err != nil {
+		_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0) // nobody would see what it does
+		return err
+	}
+	return fg.wait(p.Pid)
+}
+
+// failedExec gives an error Docker's exit code: 126 and 127 for a command that cannot be executed, 1 for all else.
+func failedExec(err error) error {
+	var exit exitError
+	if err == nil || errors.As(err, &exit) {
+		return err
+	}
+	if code := engine.FailureCode(err); code != 125 {
+		return &coded{code, err}
+	}
+	return err
+}

@@ -1,0 +1,144 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/engine"
+	"github.com/simple-container/simple-container/final/internal/image"
+)
+
+// psFlags are those of ps.
+type psFlags struct {
+	all, quiet, whole, latest bool
+	last                      int
+	format                    string
+	filter                    []string
+}
+
+func (f *psFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVarP(&f.all, "all", "a", false, "also those that do not run")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "only the ids")
+	flags.BoolVar(&f.whole, "no-trunc", false, "nothing is shortened")
+	flags.BoolVarP(&f.latest, "latest", "l", false, "the one that was made last")
+	flags.IntVarP(&f.last, "last", "n", -1, "those that were made last, so many")
+	flags.StringVar(&f.format, "format", "", "table, json, or a template of Go, as {{.Names}}")
+	flags.StringArrayVarP(&f.filter, "filter", "f", nil, "KEY=VALUE: id, name, label, status, exited, ancestor, volume, network, before or since")
+}
+
+func psCommand(s *session) *cobra.Command {
+	var f psFlags
+	command := &cobra.Command{
+		Use:   "ps",
+		Short: "List containers",
+		Args:  noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			filter, err := engine.ParseFilter(f.filter)
+			if err != nil {
+				return err
+			}
+			if f.latest {
+				f.last = 1
+			}
+			// Who asks for those of a status wants to see them, running or not.
+			all := f.all || f.last >= 0 || len(filter["status"]) > 0 || len(filter["exited"]) > 0
+			list, err := s.engine().List(engine.ListOptions{All: all, Filter: filter})
+			if f.last >= 0 {
+				list = list[:min(f.last, len(list))]
+			}
+			rows := make([]psRow, len(list))
+			for i, c := range list {
+				rows[i] = f.row(c)
+			}
+			return errors.Join(err, f.print(rows))
+		},
+	}
+	f.add(command.Flags())
+	return command
+}
+
+// A psRow is a line of ps. The names are those of Docker's templates.
+type psRow struct {
+	ID, Image, Command, CreatedAt, RunningFor, State, Status, Ports, Names, Labels, Mounts, Networks string
+
+	labels map[string]string
+}
+
+// Label is the value of one label.
+func (r psRow) Label(name string) string { return r.labels[name] }
+
+func (f *psFlags) row(c *engine.Container) psRow {
+	r := psRow{
+		ID: c.ID, Image: c.Image, CreatedAt: c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		Command: `"` + strings.Join(c.Config.Args(), " ") + `"`, RunningFor: ago(c.Created),
+		State: string(c.State.Status), Status: statusOf(c), Ports: strings.Join(c.Ports(), ", "), Names: c.Name,
+		Networks: c.Network(), labels: c.Config.Labels,
+	}
+	if c.Rootfs != "" {
+		r.Image = c.Rootfs
+	}
+	if !f.whole {
+		r.ID = engine.Short(c.ID)
+		r.Command = shorten(r.Command)
+		r.Image = strings.TrimPrefix(r.Image, "sha256:")
+		if len(r.Image) == 64 {
+			r.Image = image.Short(r.Image)
+		}
+	}
+	r.Labels, r.Mounts = joinLabels(c.Config.Labels), strings.Join(c.MountNames(), ",")
+	return r
+}
+
+// shorten cuts a quoted command to Docker's width.
+func shorten(command string) string {
+	const width = 20
+	if runes := []rune(command); len(runes) > width {
+		return string(runes[:width]) + `…"`
+	}
+	return command
+}
+
+// statusOf is the column STATUS.
+func statusOf(c *engine.Container) string {
+	switch state := c.State; state.Status {
+	case engine.Running:
+		return "Up " + humanDuration(time.Since(state.StartedAt))
+	case engine.Paused:
+		return "Up " + humanDuration(time.Since(state.StartedAt)) + " (Paused)"
+	case engine.Exited:
+		return fmt.Sprintf("Exited (%d) %s", state.ExitCode, ago(state.FinishedAt))
+	case engine.Starting:
+		return "Starting"
+	}
+	return "Created"
+}
+
+func humanDuration(d time.Duration) string { return units.HumanDuration(max(d, 0)) }
+
+var psColumns = []column[psRow]{
+	{"CONTAINER ID", func(r psRow) string { return r.ID }},
+	{"IMAGE", func(r psRow) string { return r.Image }},
+	{"COMMAND", func(r psRow) string { return r.Command }},
+	{"CREATED", func(r psRow) string { return r.RunningFor }},
+	{"STATUS", func(r psRow) string { return r.Status }},
+	{"PORTS", func(r psRow) string { return r.Ports }},
+	{"NAMES", func(r psRow) string { return r.Names }},
+}
+
+func (f *psFlags) print(rows []psRow) error {
+	if f.quiet && f.format == "" {
+		for _, r := range rows {
+			fmt.Println(r.ID)
+		}
+		return nil
+	}
+	return printRows(f.format, psColumns, rows)
+}

@@ -1,0 +1,162 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/simple-container/simple-container/final/internal/engine"
+	"github.com/simple-container/simple-container/final/internal/image"
+	"github.com/simple-container/simple-container/final/internal/monitor"
+)
+
+func runCommand(s *session) *cobra.Command {
+	var f runFlags
+	var w waitFlags
+	command := &cobra.Command{
+		Use:   "run [IMAGE [CMD [ARG...]]]",
+		Short: "Make a container and start it; without IMAGE, the lab",
+		Long: "Make a container out of an image and start it, in the foreground until it has ended, or with -d in the background.\n" +
+			"Without IMAGE it is the lab, a small userland that is inside this program, with a shell; it goes when that ends.\n" +
+			"With a directory for --rootfs there is no image, and all that follows is the command.",
+		Example: "  final run\n  final run --rm lab ps\n  final run -it --rm --memory 64m alpine\n  final run -d --name web lab sleep 1000",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && f.rootfs == "" {
+				args = f.beLab()
+			}
+			o, err := f.options(args, w.detach)
+			if err == nil && o.Terminal && o.Stdin && !w.detach && !term.IsTerminal(0) {
+				err = errors.New("-t with -i: what is typed here does not come from a terminal: leave out -t")
+			}
+			if err != nil {
+				return failedRun(err)
+			}
+			p := presence{stdin: o.Stdin, stdout: true, stderr: true, proxy: w.proxy}
+			if p.keys, err = engine.ParseKeys(w.keys); err != nil {
+				return failedRun(err)
+			}
+			return failedRun(s.runInEngine(o, p, w.detach, f.cidFile))
+		},
+	}
+	f.add(command.Flags())
+	w.add(command.Flags())
+	command.Flags().SetInterspersed(false)
+	complete(command, completeImages(s))
+	return command
+}
+
+// waitFlags are those of run about who waits for the container.
+type waitFlags struct {
+	detach, proxy bool
+	keys          string
+}
+
+func (w *waitFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVarP(&w.detach, "detach", "d", false, "in the background; print its id")
+	flags.BoolVar(&w.proxy, "sig-proxy", true, "signals that reach this program are for the command")
+	flags.StringVar(&w.keys, "detach-keys", engine.DefaultDetachKeys, "keys that leave a terminal, and the container running")
+}
+
+// A presence is how a person is with a container.
+type presence struct {
+	stdin, stdout, stderr bool
+	proxy                 bool
+	keys                  []byte
+}
+
+func (p presence) streams() (s engine.Streams) {
+	if p.stdin {
+		s.In = os.Stdin
+	}
+	if p.stdout {
+		s.Out = os.Stdout
+	}
+	if p.stderr {
+		s.Err = os.Stderr
+	}
+	s.DetachKeys, s.SigProxy = p.keys, p.proxy
+	return s
+}
+
+// runInEngine makes a container and starts it, and in the foreground stays with it.
+func (s *session) runInEngine(o engine.CreateOptions, p presence, detach bool, cidFile string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	e := s.engine()
+	if cidFile != "" {
+		file, err := os.OpenFile(cidFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return fmt.Errorf("--cidfile: %w", err)
+		}
+		defer file.Close()
+		defer func() { removeEmpty(cidFile) }()
+	}
+	c, err := e.Create(ctx, o)
+	if err != nil {
+		return withHint(err, o.Image)
+	}
+	if cidFile != "" {
+		if err := os.WriteFile(cidFile, []byte(c.ID), 0o644); err != nil {
+			return errors.Join(err, c.Remove(engine.RemoveOptions{Volumes: true}))
+		}
+	}
+	client, err := c.Start(!detach)
+	if err != nil {
+		return err
+	}
+	stop() // signals are the container's from now on
+	if detach {
+		fmt.Println(c.ID)
+		return nil
+	}
+	return attend(c, client, p)
+}
+
+// attend stays with a container until its end, and ends with its exit code.
+func attend(c *engine.Container, client *monitor.Client, p presence) error {
+	code, err := c.Attend(client, p.streams())
+	switch {
+	case errors.Is(err, engine.ErrDetached):
+		fmt.Fprintln(os.Stderr)
+		return nil
+	case err != nil || code == 0:
+		return err
+	}
+	return exitError(code)
+}
+
+func removeEmpty(path string) {
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		_ = os.Remove(path)
+	}
+}
+
+// withHint advises who has a bundle here and no image of that name.
+func withHint(err error, name string) error {
+	if hint := bundleHint(name); hint != "" && image.IsNotFound(err) {
+		return fmt.Errorf("%w%s", err, hint)
+	}
+	return err
+}
+
+// failedRun gives an error Docker's exit code: 125, but for a command that cannot be executed.
+func failedRun(err error) error {
+	var exit exitError
+	var failure *monitor.Failure
+	switch {
+	case err == nil || errors.As(err, &exit):
+		return err
+	case errors.As(err, &failure):
+		return &coded{failure.Code, err}
+	}
+	return &coded{125, err}
+}

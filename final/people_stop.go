@@ -1,0 +1,78 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/simple-container/simple-container/final/internal/engine"
+)
+
+// stopFlags are those of stop and restart.
+type stopFlags struct {
+	seconds int
+	signal  string
+}
+
+func (f *stopFlags) add(flags *pflag.FlagSet) {
+	flags.IntVarP(&f.seconds, "time", "t", 10, "seconds until it is killed; -1 for never (default 10, or the container's)")
+	flags.StringVarP(&f.signal, "signal", "s", "", "signal that asks it to end (default the container's)")
+}
+
+// stop stops a container.
+func (f *stopFlags) stop(c *engine.Container, flags *pflag.FlagSet) error {
+	name := f.signal
+	if name == "" {
+		name = c.StopSignal()
+	}
+	signal, err := parseSignal(name)
+	if err != nil {
+		return err
+	}
+	if flags.Changed("time") {
+		return c.Stop(signal, &f.seconds)
+	}
+	return c.Stop(signal, nil)
+}
+
+func stopCommand(s *session) *cobra.Command {
+	var f stopFlags
+	command := &cobra.Command{
+		Use:   "stop CONTAINER...",
+		Short: "Ask containers to end, and kill those that have not in time",
+		Args:  someContainers,
+	}
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		return s.eachContainer(args, func(c *engine.Container) error { return f.stop(c, command.Flags()) })
+	}
+	f.add(command.Flags())
+	complete(command, completeContainers(s))
+	return command
+}
+
+func restartCommand(s *session) *cobra.Command {
+	var f stopFlags
+	command := &cobra.Command{
+		Use:   "restart CONTAINER...",
+		Short: "Stop containers and start them again",
+		Args:  someContainers,
+	}
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		return s.eachContainer(args, func(c *engine.Container) error {
+			if err := f.stop(c, command.Flags()); err != nil {
+				return err
+			}
+			_, err := c.Start(false)
+			if errors.Is(err, engine.ErrRunning) {
+				return nil // somebody was faster
+			}
+			return err
+		})
+	}
+	f.add(command.Flags())
+	complete(command, completeContainers(s))
+	return command
+}
