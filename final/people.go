@@ -33,15 +33,13 @@ func people(s *session, args []string) error {
 	}
 	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
 		(&session{}).flags().FlagUsages())
-	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root))
 	root.AddCommand(imageCommands(s)...)
-	root.AddCommand(statsCommand(s), topCommand(s), metricsCommand(s))
-	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root), dashboardCommand(s))
 	root.AddCommand(
 		runCommand(s), createCommand(s), startCommand(s), stopCommand(s), restartCommand(s), killCommand(s), rmCommand(s),
-		psCommand(s), inspectCommand(s), logsCommand(s), execCommand(s), attachCommand(s), waitCommand(s), topCommand(s),
+		psCommand(s), inspectCommand(s), logsCommand(s), execCommand(s), attachCommand(s), waitCommand(s),
 		pauseCommand(s), unpauseCommand(s), updateCommand(s), cpCommand(s), diffCommand(s), commitCommand(s),
 		beginCommand(s), endCommand(s),
+		statsCommand(s), topCommand(s), metricsCommand(s), dashboardCommand(s),
 		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
 	)
 	for _, v := range verbs {

@@ -34,6 +34,6 @@ func createCommand(s *session) *cobra.Command {
 	}
 	f.add(command.Flags())
 	command.Flags().SetInterspersed(false)
-	complete(command, completeImages(s))
+	command.ValidArgsFunction = completeImages(s)
 	return command
 }

@@ -50,7 +50,7 @@ func runCommand(s *session) *cobra.Command {
 	f.add(command.Flags())
 	w.add(command.Flags())
 	command.Flags().SetInterspersed(false)
-	complete(command, completeImages(s))
+	command.ValidArgsFunction = completeImages(s)
 	return command
 }
 
