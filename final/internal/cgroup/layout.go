@@ -18,6 +18,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // A Hierarchy is one tree of groups.
@@ -65,11 +67,11 @@ func Find(mounts []*mountinfo.Info) (Layout, error) {
 			h.Name = nameOf(m.VFSOptions)
 		} else {
 			h.Version = 2
-			text, err := os.ReadFile(filepath.Join(h.Dir, "cgroup.controllers"))
+			text, err := kernel.ReadFile(h.Dir + "/cgroup.controllers")
 			if err != nil {
 				return nil, err
 			}
-			h.Controllers = strings.Fields(string(text))
+			h.Controllers = strings.Fields(text)
 		}
 		layout = append(layout, h)
 	}

@@ -4,6 +4,7 @@ package executor
 
 import (
 	"encoding/binary"
+	"os"
 	"unsafe"
 
 	"github.com/simple-container/simple-container/final/internal/op"
@@ -20,9 +21,6 @@ func code() []byte {
 // codeAddress is where the stub runs; its code does not depend on it.
 const codeAddress = 0x20_0000_0000
 
-// alignment is the largest page size of a processor that runs this: 64 KiB, on some arm64 kernels.
-const alignment = 64 << 10
-
 const hasStub = true
 
 // program lays out a static program (elf(5)): the stub, which can be read and executed, and the plan, which
@@ -31,10 +29,10 @@ const hasStub = true
 //	0         ELF header
 //	64        two program headers
 //	176       the stub
-//	64 KiB    the plan
+//	a page    the plan
 func program(plan []byte) []byte {
 	const headers = 64 + 2*56
-	stub := code()
+	stub, alignment := code(), os.Getpagesize() // 4 KiB, or up to 64 on some arm64 kernels
 	file := make([]byte, alignment, alignment+len(plan))
 	le := binary.LittleEndian
 
@@ -55,11 +53,11 @@ func program(plan []byte) []byte {
 		le.PutUint64(header[16:], address)
 		le.PutUint64(header[32:], size) // in the file
 		le.PutUint64(header[40:], size) // in memory
-		le.PutUint64(header[48:], alignment)
+		le.PutUint64(header[48:], uint64(alignment))
 	}
 	const execute, write, read = 1, 2, 4
 	segment(file[64:], read|execute, 0, codeAddress, headers+uint64(len(stub)))
-	segment(file[120:], read|write, alignment, op.Base, uint64(len(plan)))
+	segment(file[120:], read|write, uint64(alignment), op.Base, uint64(len(plan)))
 
 	copy(file[headers:], stub)
 	return append(file, plan...)

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -57,7 +58,8 @@ func (d *Door) SetAs(path, value string, same func(got string) bool) error {
 		if err := write(fd, value); err != nil {
 			return err
 		}
-		got, err = readFrom(fd)
+		text, err := readFrom(fd)
+		got = strings.TrimSpace(string(text))
 		return err
 	})
 	if err != nil {
@@ -71,16 +73,43 @@ func (d *Door) SetAs(path, value string, same func(got string) bool) error {
 
 // ReadFile returns what a small kernel file says, without the line's end.
 func ReadFile(path string) (string, error) {
+	text, err := Contents(path)
+	return strings.TrimSpace(string(text)), err
+}
+
+// Contents returns all that a file has, the kernel's or our own.
+func Contents(path string) ([]byte, error) {
 	fd, err := open(path, unix.O_RDONLY)
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	text, err := readFrom(fd)
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return text, nil
+}
+
+// WriteFile writes a file of our own, which is made if it is missing.
+func WriteFile(path string, text []byte, mode uint32) (err error) {
+	fd, err := open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, mode)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer func() {
+		if err = errors.Join(err, unix.Close(fd)); err != nil {
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	for len(text) > 0 {
+		n, err := unix.Write(fd, text)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		text = text[max(n, 0):]
+	}
+	return nil
 }
 
 func writing(path, value string) Call {
@@ -90,11 +119,11 @@ func writing(path, value string) Call {
 	}
 }
 
-// Kernel files are opened and read by system calls of their own, because package os would make half a dozen
+// Files are opened, read and written by system calls of their own, because package os would make half a dozen
 // more for each, to find out whether it can poll them.
-func open(path string, flags int) (fd int, err error) {
+func open(path string, flags int, mode ...uint32) (fd int, err error) {
 	for {
-		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, 0)
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, append(mode, 0)[0])
 		if err != unix.EINTR {
 			return fd, err
 		}
@@ -113,7 +142,7 @@ func write(fd int, value string) error {
 }
 
 // readFrom reads a file from its start, whatever has been written.
-func readFrom(fd int) (string, error) {
+func readFrom(fd int) ([]byte, error) {
 	buf := make([]byte, 4096)
 	n := 0
 	for {
@@ -122,10 +151,10 @@ func readFrom(fd int) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if n += m; m == 0 {
-			return strings.TrimSpace(string(buf[:n])), nil
+			return buf[:n], nil
 		}
 		if n == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)

@@ -3,11 +3,11 @@
 package kernel
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +41,7 @@ func Stat(pid int) (p ProcessStat, err error) {
 
 func readStat(pid int) (ProcessStat, error) {
 	p := ProcessStat{Pid: pid}
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	text, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return p, unix.ESRCH
 	}
@@ -49,14 +49,14 @@ func readStat(pid int) (ProcessStat, error) {
 		return p, err
 	}
 	// 4711 (any text (even this) S 4700 4711 4711 0 -1 4194304 105 0 0 0 0 0 0 0 20 0 1 0 86541 ...
-	end := bytes.LastIndexByte(text, ')')
-	fields := bytes.Fields(text[end+1:])
+	end := strings.LastIndexByte(text, ')')
+	fields := strings.Fields(text[end+1:])
 	if end < 0 || len(fields) < 20 {
 		return p, fmt.Errorf("read /proc/%d/stat: %q: want a name in brackets and 20 fields behind it", pid, text)
 	}
 	p.State = fields[0][0]
-	threads, badThreads := strconv.Atoi(string(fields[17]))
-	start, badStart := strconv.ParseUint(string(fields[19]), 10, 64)
+	threads, badThreads := strconv.Atoi(fields[17])
+	start, badStart := strconv.ParseUint(fields[19], 10, 64)
 	p.Threads, p.Start = threads, start
 	return p, errors.Join(badThreads, badStart)
 }

@@ -91,7 +91,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	}
 	undo.push(made.unmount)
 	// All is noted before it is there: whoever ends us from now on leaves nothing that nobody knows of.
-	if err := errors.Join(os.WriteFile(c.path(configFile), text, 0o600), c.write()); err != nil {
+	if err := errors.Join(kernel.WriteFile(c.path(configFile), text, 0o600), c.write()); err != nil {
 		return nil, err
 	}
 	if err := makeGroup(r.Door, group, s); err != nil {
@@ -120,7 +120,7 @@ func configOf(bundle string) string { return filepath.Join(bundle, configFile) }
 
 // readConfig reads a bundle's config.json and checks it.
 func readConfig(path string) (text []byte, s *specs.Spec, err error) {
-	text, err = os.ReadFile(path)
+	text, err = kernel.Contents(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%w: a bundle has a config.json (`final spec` writes one)", err)
 	}
@@ -294,11 +294,11 @@ func (c *Container) equip(b *side, s *specs.Spec, group *cgroup.Group) error {
 	if err := c.moveDevices(b.Pid, s); err != nil {
 		return err
 	}
-	if err := c.settle(b.Pid); err != nil {
+	b.explain(r.Door.Explain, firstMessage(s))
+	if err := send(b.sync, plan.Go); err != nil {
 		return err
 	}
-	b.explain(r.Door.Explain, firstMessage(s))
-	return send(b.sync, plan.Go)
+	return c.settle(b.Pid) // while it works: should we be ended before that, it ends at its first message
 }
 
 // finish takes the container side from its first moment to where it waits for start.

@@ -20,8 +20,10 @@ func (r *Runtime) Delete(id string, force bool) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	if c, err := r.Load(id); err == nil && force {
-		_ = c.signal(unix.SIGKILL) // before the lock: who holds it may wait for this process
+	if force { // before the lock: who holds it may wait for this process
+		if c, err := r.Load(id); err == nil {
+			_ = c.signal(unix.SIGKILL)
+		}
 	}
 	held, err := r.lock(id)
 	if err != nil {

@@ -4,7 +4,6 @@ package runtime
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,7 +24,18 @@ import (
 
 // cgroups finds the trees of cgroups, and where this process is in them.
 func (r *Runtime) cgroups() (cgroup.Layout, cgroup.Membership, error) {
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter("/sys/fs/cgroup"))
+	table, err := kernel.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, nil, err
+	}
+	const place = "/sys/fs/cgroup"
+	var lines strings.Builder // of hundreds, where there are many containers
+	for line := range strings.Lines(table) {
+		if strings.Contains(line, " "+place) {
+			lines.WriteString(line)
+		}
+	}
+	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(lines.String()), mountinfo.PrefixFilter(place))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read mountinfo: %w", err)
 	}
@@ -33,11 +43,11 @@ func (r *Runtime) cgroups() (cgroup.Layout, cgroup.Membership, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	own, err := os.ReadFile("/proc/self/cgroup")
+	own, err := kernel.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, nil, err
 	}
-	return layout, cgroup.ParseMembership(string(own)), nil
+	return layout, cgroup.ParseMembership(own), nil
 }
 
 // describe completes the options of the plan of a new container.

@@ -111,13 +111,14 @@ func (r *Runtime) List() ([]*Container, error) {
 // directory, and another one may be there by now: that is the one to lock.
 func (r *Runtime) lock(id string) (*os.File, error) {
 	for dir := r.dir(id); ; {
-		file, err := os.Open(dir)
+		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("container %q: %w", id, ErrNotExist)
 		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("open %s: %w", dir, err)
 		}
+		file := os.NewFile(uintptr(fd), dir)
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			file.Close()

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -117,7 +116,7 @@ const (
 func (c *Container) path(name string) string { return filepath.Join(c.dir, name) }
 
 func (c *Container) read() error {
-	text, err := os.ReadFile(c.path(stateFile))
+	text, err := kernel.Contents(c.path(stateFile))
 	if err != nil {
 		return err
 	}
@@ -142,22 +141,25 @@ func (c *Container) write() error {
 }
 
 // writeFile writes a file beside its place and moves it there.
-func writeFile(path string, text []byte, mode fs.FileMode) (err error) {
+func writeFile(path string, text []byte, mode uint32) (err error) {
 	beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	defer func() {
 		if err != nil {
 			_ = os.Remove(beside) // it may not be there
 		}
 	}()
-	if err := os.WriteFile(beside, text, mode); err != nil {
+	if err := kernel.WriteFile(beside, text, mode); err != nil {
 		return err
 	}
-	return os.Rename(beside, path)
+	if err := unix.Rename(beside, path); err != nil {
+		return fmt.Errorf("rename %s %s: %w", beside, path, err)
+	}
+	return nil
 }
 
 // spec reads the container's config.json, as it was when it was created.
 func (c *Container) spec() (*specs.Spec, error) {
-	text, err := os.ReadFile(c.path(configFile))
+	text, err := kernel.Contents(c.path(configFile))
 	if err != nil {
 		return nil, err
 	}
