@@ -23,6 +23,7 @@ func main() {
 	if code, ok := userland(os.Args); ok {
 		os.Exit(code)
 	}
+	_ = growStack(len(os.Args))
 	os.Exit(execute(os.Args[1:]))
 }
 
