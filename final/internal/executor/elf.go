@@ -23,17 +23,17 @@ const codeAddress = 0x20_0000_0000
 
 const hasStub = true
 
-// program lays out a static program (elf(5)): the stub, which can be read and executed, and the plan, which
-// can be read and written, at the address that was fixed when it was encoded.
+// program lays out a static program (elf(5)), up to where the plan begins, of which it gets the size: the stub can be
+// read and executed, the plan read and written, at the address that was fixed when it was encoded.
 //
 //	0         ELF header
 //	64        two program headers
 //	176       the stub
 //	a page    the plan
-func program(plan []byte) []byte {
+func program(plan int) []byte {
 	const headers = 64 + 2*56
 	stub, alignment := code(), os.Getpagesize() // 4 KiB, or up to 64 on some arm64 kernels
-	file := make([]byte, alignment, alignment+len(plan))
+	file := make([]byte, alignment)
 	le := binary.LittleEndian
 
 	copy(file, "\x7fELF\x02\x01\x01")   // 64 bits, little-endian, version 1
@@ -57,8 +57,8 @@ func program(plan []byte) []byte {
 	}
 	const execute, write, read = 1, 2, 4
 	segment(file[64:], read|execute, 0, codeAddress, headers+uint64(len(stub)))
-	segment(file[120:], read|write, uint64(alignment), op.Base, uint64(len(plan)))
+	segment(file[120:], read|write, uint64(alignment), op.Base, uint64(plan))
 
 	copy(file[headers:], stub)
-	return append(file, plan...)
+	return file
 }

@@ -5,4 +5,4 @@ package executor
 // There is no stub for this processor.
 const hasStub = false
 
-func program([]byte) []byte { return nil }
+func program(int) []byte { return nil }

@@ -65,13 +65,14 @@ func (c *Command) Start() (*Process, error) {
 		return nil, err
 	}
 	argv := []string{boot.Name, strconv.Itoa(len(c.Files)), c.Name}
+	parts := [][]byte{image}
 	if !c.Reexec {
 		if !hasStub {
 			return nil, fmt.Errorf("%w for this processor", ErrNoStub)
 		}
-		image = program(image)
+		parts = [][]byte{program(len(image)), image}
 	}
-	memory, err := sealed(image, !c.Reexec)
+	memory, err := sealed(!c.Reexec, parts...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func Program(list *op.List) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return program(image), nil
+	return append(program(len(image)), image...), nil
 }
 
 // self returns this program as a file that cannot be written to, whoever opens it again: the container finds
@@ -150,12 +151,12 @@ func self() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sealed(program, true)
+	return sealed(true, program)
 }
 
 // sealed returns a file in memory that nobody can change any more (memfd_create(2)): it is mapped by a
 // process that is in the container's hands later.
-func sealed(image []byte, executable bool) (*os.File, error) {
+func sealed(executable bool, parts ...[]byte) (*os.File, error) {
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	if executable {
 		flags |= unix.MFD_EXEC
@@ -174,7 +175,11 @@ func sealed(image []byte, executable bool) (*os.File, error) {
 	}
 	file := os.NewFile(uintptr(fd), "plan")
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	_, err = file.Write(image)
+	for _, part := range parts {
+		if err == nil {
+			_, err = file.Write(part)
+		}
+	}
 	if err == nil {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
 	}

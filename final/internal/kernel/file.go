@@ -3,8 +3,10 @@
 package kernel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -143,8 +145,8 @@ func write(fd int, value string) error {
 
 // readFrom reads a file from its start, whatever has been written.
 func readFrom(fd int) ([]byte, error) {
-	buf := make([]byte, 4096)
-	n := 0
+	var most [4096]byte // of nearly all there are
+	buf, n := most[:], 0
 	for {
 		m, err := unix.Pread(fd, buf[n:], int64(n))
 		if err == unix.EINTR {
@@ -154,10 +156,10 @@ func readFrom(fd int) ([]byte, error) {
 			return nil, err
 		}
 		if n += m; m == 0 {
-			return buf[:n], nil
+			return bytes.Clone(buf[:n]), nil
 		}
 		if n == len(buf) {
-			buf = append(buf, make([]byte, len(buf))...)
+			buf = slices.Concat(buf, make([]byte, len(buf)))
 		}
 	}
 }

@@ -73,7 +73,7 @@ func AtFdcwd() Arg { return Int(unix.AT_FDCWD).As("AT_FDCWD") }
 
 // Words returns 8-byte numbers, one after the other, such as the fields of a structure.
 func Words(words ...uint64) *Data {
-	d := &Data{}
+	d := &Data{Bytes: make([]byte, 0, 8*len(words))}
 	for _, w := range words {
 		d.Bytes = binary.NativeEndian.AppendUint64(d.Bytes, w)
 	}

@@ -90,39 +90,50 @@ func (l *List) Encode() ([]byte, error) {
 	if len(l.Ops) == 0 || len(l.Failure) == 0 {
 		return nil, fmt.Errorf("encode plan: %d ops, %d for a failure: want one at least", len(l.Ops), len(l.Failure))
 	}
+	n := len(l.Ops) + len(l.Failure)
+	const data = 100 // bytes that an op needs besides, more or less
 	e := &encoder{
-		ops:       append(append([]Op{}, l.Ops...), l.Failure...),
-		addresses: map[*Data]uint64{},
+		last:      n - 1,
+		image:     make([]byte, headerSize+opSize*n, headerSize+(opSize+data)*n),
+		addresses: make(map[*Data]uint64, 2*n),
 		labels:    map[string]int{},
 	}
-	e.image = make([]byte, headerSize+opSize*len(e.ops))
 	e.addresses[l.Report()] = Base + 24
 
-	for i, op := range e.ops {
-		if op.Label == "" {
+	for i := range n {
+		label := l.at(i).Label
+		if label == "" {
 			continue
 		}
-		if other, ok := e.labels[op.Label]; ok {
-			return nil, fmt.Errorf("encode plan: label %q is at op %d and at op %d", op.Label, other, i)
+		if other, ok := e.labels[label]; ok {
+			return nil, fmt.Errorf("encode plan: label %q is at op %d and at op %d", label, other, i)
 		}
-		e.labels[op.Label] = i
+		e.labels[label] = i
 	}
 	e.put(0, addressOf(0))
 	e.put(8, addressOf(len(l.Ops)))
-	e.put(16, addressOf(len(e.ops)-1))
-	for i, op := range e.ops {
-		if err := e.encode(i, op); err != nil {
-			return nil, fmt.Errorf("encode plan: op %d, %s: %w", i, op, err)
+	e.put(16, addressOf(e.last))
+	for i := range n {
+		if err := e.encode(i, l.at(i)); err != nil {
+			return nil, fmt.Errorf("encode plan: op %d, %s: %w", i, l.at(i), err)
 		}
 	}
 	return e.image, nil
+}
+
+// at is an op of the list, or behind them of those for a failure.
+func (l *List) at(i int) *Op {
+	if i < len(l.Ops) {
+		return &l.Ops[i]
+	}
+	return &l.Failure[i-len(l.Ops)]
 }
 
 // addressOf is where an op is.
 func addressOf(index int) uint64 { return Base + headerSize + opSize*uint64(index) }
 
 type encoder struct {
-	ops       []Op
+	last      int // the index of the last op
 	image     []byte
 	addresses map[*Data]uint64 // of the data laid out so far
 	labels    map[string]int   // the index of the op
@@ -134,7 +145,7 @@ func (e *encoder) put(offset int, value uint64) {
 	binary.NativeEndian.PutUint64(e.image[offset:], value)
 }
 
-func (e *encoder) encode(index int, op Op) error {
+func (e *encoder) encode(index int, op *Op) error {
 	if len(op.Args) > mostArgs || len(op.accepted()) > mostErrnos {
 		return fmt.Errorf("%d arguments, %d accepted errors: want at most %d and %d", len(op.Args), len(op.Accept), mostArgs, mostErrnos)
 	}
@@ -171,7 +182,7 @@ func (e *encoder) encode(index int, op Op) error {
 		}
 		// Behind the last op there is none. It never returns, or the label of another says where to go on; if
 		// it does after all, it is made again.
-		next = min(next, len(e.ops)-1)
+		next = min(next, e.last)
 		e.put(at+72+8*i, addressOf(next))
 	}
 	e.put(at+96, uint64(index))
@@ -180,7 +191,7 @@ func (e *encoder) encode(index int, op Op) error {
 
 // accepted are the errors that are no failure. openat2(2) says EAGAIN for a path with .. in it whenever somebody
 // renames or mounts something meanwhile, anywhere: a container could keep all others from being made.
-func (o Op) accepted() []unix.Errno {
+func (o *Op) accepted() []unix.Errno {
 	if o.Nr == unix.SYS_OPENAT2 {
 		return append(slices.Clone(o.Accept), unix.EAGAIN)
 	}

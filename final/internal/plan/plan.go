@@ -104,7 +104,8 @@ type create struct {
 
 // Create returns the container side of a new container: the table of contents of this package.
 func Create(s *specs.Spec, o Options) (*op.List, error) {
-	c := &create{List: &op.List{}, spec: s, process: s.Process, o: o}
+	const most = 256 // ops, of nearly all plans: to grow there means to copy what is there
+	c := &create{List: &op.List{Ops: make([]op.Op, 0, most)}, spec: s, process: s.Process, o: o}
 	return c.build(
 		c.isolate,
 		c.enterCgroups,
