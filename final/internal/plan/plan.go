@@ -104,7 +104,7 @@ type create struct {
 
 // Create returns the container side of a new container: the table of contents of this package.
 func Create(s *specs.Spec, o Options) (*op.List, error) {
-	const most = 256 // ops, of nearly all plans: to grow there means to copy what is there
+	const most = 400 // ops, of nearly all plans: growing step by step would copy them each time
 	c := &create{List: &op.List{Ops: make([]op.Op, 0, most)}, spec: s, process: s.Process, o: o}
 	return c.build(
 		c.isolate,

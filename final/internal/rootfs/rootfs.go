@@ -133,7 +133,6 @@ func (b *builder) land() {
 // the host's own. It ends with the tree complete but open: hooks of the host may still change it. The result is a
 // descriptor of its root. The umask is 0022 afterwards.
 func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
-	l.Ops = slices.Grow(l.Ops, usualOps)
 	b := newBuilder(l, s, o, op.NewVar("root"))
 	if err := b.check(); err != nil {
 		return nil, err
@@ -153,8 +152,6 @@ func Prepare(l *op.List, s *specs.Spec, o Options) (root *op.Var, err error) {
 	b.add(because(umask(0o022), "what programs expect"))
 	return b.root, nil
 }
-
-const usualOps = 256 // more than most lists have; growing step by step would copy them each time
 
 // check refuses what is wrong with the spec, whatever the mounts are.
 func (b *builder) check() error {
