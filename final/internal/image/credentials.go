@@ -101,7 +101,7 @@ func (l *loginFile) lookup(repository name.Repository) (authn.AuthConfig, error)
 		}
 	}
 	if l.Store != "" {
-		return askHelper(l.Store, loginKeys(repository)[len(loginKeys(repository))-1])
+		return askHelper(l.Store, serverOf(repository))
 	}
 	return authn.AuthConfig{}, nil
 }
@@ -118,6 +118,14 @@ func loginKeys(repository name.Repository) (keys []string) {
 		keys = append(keys, name.DefaultRegistry, authn.DefaultAuthKey)
 	}
 	return keys
+}
+
+// serverOf is what helpers know a registry by.
+func serverOf(repository name.Repository) string {
+	if repository.RegistryStr() == name.DefaultRegistry {
+		return authn.DefaultAuthKey
+	}
+	return repository.RegistryStr()
 }
 
 // askHelper runs docker-credential-NAME, which answers with

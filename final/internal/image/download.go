@@ -29,6 +29,7 @@ type download struct {
 	mu      sync.Mutex
 	arrived sync.Cond
 	size    int64
+	resumed bool  // it began with what was there
 	end     error // io.EOF once all is there
 }
 
@@ -43,7 +44,12 @@ func (s *Store) openDownload(ctx context.Context, blob v1.Descriptor, seen func(
 		err := os.Remove(path)
 		return nil, errors.Join(err, f.Close())
 	}
-	d := &download{blob: blob, file: f, sum: sha256.New(), seen: seen}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	d := &download{blob: blob, file: f, sum: sha256.New(), seen: seen, resumed: info.Size() > 0}
 	d.arrived.L = &d.mu
 	return d, nil
 }
@@ -51,8 +57,7 @@ func (s *Store) openDownload(ctx context.Context, blob v1.Descriptor, seen func(
 // fetch gets what is missing of the blob and checks it all. Whatever happens, readers come to an end.
 func (d *download) fetch(ctx context.Context, from *repository) (err error) {
 	defer func() { d.finish(err) }()
-	resumed, err := d.resume()
-	if err != nil {
+	if err := d.resume(); err != nil {
 		return err
 	}
 	for failed := 0; d.size < d.blob.Size; {
@@ -76,7 +81,7 @@ func (d *download) fetch(ctx context.Context, from *repository) (err error) {
 	}
 	if got := hex.EncodeToString(d.sum.Sum(nil)); got != d.blob.Digest.Hex {
 		err := fmt.Errorf("the content's digest is sha256:%s, not %s", got, d.blob.Digest)
-		if resumed {
+		if d.resumed {
 			err = errors.Join(errBadStart, err)
 		}
 		return errors.Join(err, os.Remove(d.file.Name()))
@@ -88,19 +93,17 @@ func (d *download) fetch(ctx context.Context, from *repository) (err error) {
 var errBadStart = errors.New("the download began with a part of another one")
 
 // resume takes in what an earlier download has left.
-func (d *download) resume() (resumed bool, err error) {
+func (d *download) resume() error {
 	info, err := d.file.Stat()
 	if err != nil {
-		return false, err
+		return err
 	}
 	if info.Size() > d.blob.Size {
-		return false, d.file.Truncate(0)
+		return d.file.Truncate(0)
 	}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{d.sum}, struct{ io.Reader }{d.file}, make([]byte, 1<<20)); err != nil {
-		return false, err
-	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{d.sum}, struct{ io.Reader }{d.file}, make([]byte, 1<<20))
 	d.grow(info.Size())
-	return info.Size() > 0, nil
+	return err
 }
 
 // errStalled is why a request was given up.
@@ -114,7 +117,7 @@ func (d *download) receive(ctx context.Context, from *repository) error {
 	defer cancel(nil)
 	watch := time.AfterFunc(stalled, func() { cancel(errStalled) })
 	defer watch.Stop()
-	body, err := from.blob(ctx, d.blob.Digest, d.size)
+	body, err := from.blob(ctx, d.blob, d.size)
 	if err != nil {
 		return stallOf(ctx, err)
 	}

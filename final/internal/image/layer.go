@@ -101,14 +101,12 @@ func (s *Store) claimLayer(ctx context.Context, diffID v1.Hash) (*os.File, error
 		return nil, err
 	}
 	whole, err := s.isWhole(diffID)
-	if err == nil && !whole {
-		err = errors.Join(Remove(path+"/layer"), Remove(s.layer(diffID))) // what was killed, or cut from its power
-	}
-	if err == nil && whole {
+	switch {
+	case err != nil:
+	case whole:
 		err = os.Remove(path)
-	}
-	if err == nil {
-		err = os.MkdirAll(path+"/layer", 0o755)
+	default: // and what is there was left by one that was killed, or that was cut from its power
+		err = errors.Join(Remove(path+"/layer"), Remove(s.layer(diffID)), os.Mkdir(path+"/layer", 0o755))
 	}
 	if whole || err != nil {
 		place.Close()

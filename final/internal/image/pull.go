@@ -34,7 +34,7 @@ func (s *Store) Pull(ctx context.Context, reference string, o PullOptions) (*Ima
 	img, err := s.pull(ctx, ref, platform, o)
 	unlock()
 	if err != nil {
-		return nil, &PullError{Name: ShortName(fullName(ref)), Registry: ref.Context().RegistryStr(), Err: err}
+		return nil, &PullError{Name: ShortName(fullName(ref)), Repository: repositoryOf(ref.Context()), Err: err}
 	}
 	return img, s.collectIfDue()
 }
@@ -215,11 +215,11 @@ func (s *Store) receiveLayer(ctx context.Context, d *download, from *repository,
 		}
 	})
 	unpacked := s.unpackLayer(ctx, d.reader(), d.blob.Size, diffID)
-	if unpacked != nil {
+	if unpacked != nil && !d.resumed { // else it may be the front that was wrong: the digest will tell
 		cancel()
 	}
 	fetching.Wait()
-	if fetched != nil && (unpacked == nil || errors.Is(unpacked, fetched)) {
+	if fetched != nil && (unpacked == nil || d.resumed || errors.Is(unpacked, fetched)) {
 		return fetched
 	}
 	return unpacked
@@ -252,15 +252,3 @@ func (s *Store) nameImage(d v1.Descriptor, full string) (*Image, error) {
 	}
 	return s.Find(img.ID)
 }
-
-// A PullError says which image was not to be had, and why.
-type PullError struct {
-	Name     string
-	Registry string
-	Err      error
-}
-
-func (e *PullError) Error() string {
-	return fmt.Sprintf("pull %s from %s: %v", e.Name, e.Registry, e.Err)
-}
-func (e *PullError) Unwrap() error { return e.Err }

@@ -124,33 +124,50 @@ func (r *repository) smallBlob(ctx context.Context, d v1.Descriptor) (content []
 	return content, err
 }
 
-// blob returns a blob from an offset on. A registry that knows no ranges gives all, of which the front is passed
-// over.
-func (r *repository) blob(ctx context.Context, digest v1.Hash, from int64) (io.ReadCloser, error) {
-	header := http.Header{}
+// blob returns a blob from an offset on. Of a registry that knows no ranges the whole is asked for, and its front
+// passed over.
+func (r *repository) blob(ctx context.Context, d v1.Descriptor, from int64) (io.ReadCloser, error) {
 	if from > 0 {
-		header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+		body, err := r.rest(ctx, d, from)
+		if body != nil || err != nil {
+			return body, err
+		}
 	}
-	response, err := r.get(ctx, "blobs", digest.String(), header, http.StatusOK, http.StatusPartialContent)
+	response, err := r.get(ctx, "blobs", d.Digest.String(), nil, http.StatusOK)
 	if err != nil {
 		return nil, err
 	}
-	skip := int64(0)
-	if from > 0 && response.StatusCode == http.StatusOK {
-		skip = from
+	return skip(response.Body, from)
+}
+
+// rest asks for a part of a blob, and returns nil if the registry cannot do that.
+func (r *repository) rest(ctx context.Context, d v1.Descriptor, from int64) (io.ReadCloser, error) {
+	header := http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", from, d.Size-1)}}
+	response, err := r.get(ctx, "blobs", d.Digest.String(), header, http.StatusOK, http.StatusPartialContent)
+	if answer, ok := errors.AsType[*transport.Error](err); ok && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		return nil, nil
 	}
-	if response.StatusCode == http.StatusPartialContent {
-		var start int64
-		if _, err := fmt.Sscanf(response.Header.Get("Content-Range"), "bytes %d-", &start); err != nil || start != from {
-			response.Body.Close()
-			return nil, fmt.Errorf("asked for bytes %d-, got %q", from, response.Header.Get("Content-Range"))
-		}
-	}
-	if _, err := io.CopyN(io.Discard, response.Body, skip); err != nil {
-		response.Body.Close()
+	if err != nil {
 		return nil, err
 	}
+	if response.StatusCode == http.StatusOK {
+		return skip(response.Body, from)
+	}
+	var start int64
+	got := response.Header.Get("Content-Range")
+	if _, err := fmt.Sscanf(got, "bytes %d-", &start); err != nil || start != from {
+		response.Body.Close()
+		return nil, fmt.Errorf("asked for bytes from %d on, got %q", from, got)
+	}
 	return response.Body, nil
+}
+
+func skip(body io.ReadCloser, n int64) (io.ReadCloser, error) {
+	if _, err := io.CopyN(io.Discard, body, n); err != nil {
+		body.Close()
+		return nil, err
+	}
+	return body, nil
 }
 
 // retries is how often in a row something is tried again, after 0.1 s at first, then twice as long each time.

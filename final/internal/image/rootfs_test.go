@@ -109,8 +109,9 @@ func TestPull(t *testing.T) {
 	}
 }
 
-func TestPullPlatform(t *testing.T) {
-	host := registryWith(t, nil)
+// pushIndex pushes an image for two platforms and returns its digest.
+func pushIndex(t *testing.T, reference string) string {
+	t.Helper()
 	index := v1.ImageIndex(empty.Index)
 	for _, architecture := range []string{"amd64", "arm64"} {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
@@ -118,13 +119,23 @@ func TestPullPlatform(t *testing.T) {
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
 		})
 	}
-	ref, err := name.ParseReference(host + "/multi:1")
+	ref, err := name.ParseReference(reference)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
+	digest, err := index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.String()
+}
+
+func TestPullPlatform(t *testing.T) {
+	host := registryWith(t, nil)
+	pushIndex(t, host+"/multi:1")
 	push(t, host+"/single:1", imageFor(t, "riscv64", layerOf(t, file("a", ""))))
 	for _, tt := range []struct{ image, platform, want, err string }{
 		{"multi:1", "", runtime.GOARCH, ""},
