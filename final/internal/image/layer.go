@@ -106,7 +106,8 @@ func (s *Store) claimLayer(ctx context.Context, diffID v1.Hash) (*os.File, error
 	case whole:
 		err = os.Remove(path)
 	default: // and what is there was left by one that was killed, or that was cut from its power
-		err = errors.Join(Remove(path+"/layer"), Remove(s.layer(diffID)), os.Mkdir(path+"/layer", 0o755))
+		err = errors.Join(Remove(path+"/layer"), Remove(s.layer(diffID)), os.Mkdir(path+"/layer", 0o700),
+			os.Chmod(path+"/layer", 0o755)) // whatever the umask says
 	}
 	if whole || err != nil {
 		place.Close()

@@ -9,10 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
@@ -87,68 +89,70 @@ func listing(t *testing.T, root string) map[string]string {
 	return found
 }
 
+// layerCases are layers, one on the other, and what they make.
+var layerCases = []struct {
+	name   string
+	layers [][]tar.Header
+	want   map[string]string
+}{
+	{"a file replaces a file",
+		[][]tar.Header{{file("a", "1")}, {file("a", "2")}},
+		map[string]string{"a": "2"}},
+	{"a parent that no entry names",
+		[][]tar.Header{{file("a/b/c", "1")}},
+		map[string]string{"a": "dir", "a/b": "dir", "a/b/c": "1"}},
+	{"a directory keeps its content",
+		[][]tar.Header{{dir("d"), file("d/x", "1")}, {dir("d"), file("d/y", "2")}},
+		map[string]string{"d": "dir", "d/x": "1", "d/y": "2"}},
+	{"a file replaces a directory",
+		[][]tar.Header{{dir("d"), file("d/x", "1")}, {file("d", "2")}},
+		map[string]string{"d": "2"}},
+	{"a directory replaces a link",
+		[][]tar.Header{{dir("real"), symlink("d", "real")}, {dir("d"), file("d/x", "1")}},
+		map[string]string{"real": "dir", "d": "dir", "d/x": "1"}},
+	{"a whiteout",
+		[][]tar.Header{{file("a", "1"), file("b", "1")}, {file(".wh.a", "")}},
+		map[string]string{"b": "1"}},
+	{"a whiteout of a directory",
+		[][]tar.Header{{file("d/e/f", "1"), file("b", "1")}, {file(".wh.d", "")}},
+		map[string]string{"b": "1"}},
+	{"a whiteout of nothing",
+		[][]tar.Header{{file("b", "1")}, {file(".wh.a", "")}},
+		map[string]string{"b": "1"}},
+	{"a whiteout spares its own layer",
+		[][]tar.Header{{file("a", "1")}, {file("a", "2"), file(".wh.a", "")}},
+		map[string]string{"a": "2"}},
+	{"a whiteout of a link spares the target",
+		[][]tar.Header{{file("d/x", "1"), symlink("l", "d")}, {file(".wh.l", "")}},
+		map[string]string{"d": "dir", "d/x": "1"}},
+	{"an opaque directory marked first",
+		[][]tar.Header{{file("d/x", "1"), file("d/s/o", "1")}, {dir("d"), file("d/.wh..wh..opq", ""), file("d/y", "2")}},
+		map[string]string{"d": "dir", "d/y": "2"}},
+	{"an opaque directory marked last",
+		[][]tar.Header{{file("d/x", "1"), file("d/s/o", "1")}, {dir("d"), dir("d/s"), file("d/s/n", "2"), file("d/.wh..wh..opq", "")}},
+		map[string]string{"d": "dir", "d/s": "dir", "d/s/n": "2"}},
+	{"marks of aufs",
+		[][]tar.Header{{file("a", "1"), dir(".wh..wh.plnk"), file(".wh..wh.aufs", "")}},
+		map[string]string{"a": "1"}},
+	{"an absolute link as a parent is the image's",
+		[][]tar.Header{{dir("run"), symlink("var", "/run")}, {file("var/x", "1")}},
+		map[string]string{"run": "dir", "run/x": "1", "var": "-> /run"}},
+	{"hard links",
+		[][]tar.Header{{file("a", "1"), hardlink("d/b", "a"), hardlink("c", "/a")}},
+		map[string]string{"a": "1", "d": "dir", "d/b": "1", "c": "1"}},
+	{"a hard link to a link is a link",
+		[][]tar.Header{{symlink("a", "nowhere"), hardlink("b", "a")}},
+		map[string]string{"a": "-> nowhere", "b": "-> nowhere"}},
+	{"a name with a dot in front",
+		[][]tar.Header{{dir("."), file("./a", "1")}},
+		map[string]string{"a": "1"}},
+	{"a global header",
+		[][]tar.Header{{{Typeflag: tar.TypeXGlobalHeader, Name: "pax", PAXRecords: map[string]string{"comment": "x"}}, file("a", "1")}},
+		map[string]string{"a": "1"}},
+}
+
 func TestUnpackLayers(t *testing.T) {
-	tests := []struct {
-		name   string
-		layers [][]tar.Header
-		want   map[string]string
-	}{
-		{"a file replaces a file",
-			[][]tar.Header{{file("a", "1")}, {file("a", "2")}},
-			map[string]string{"a": "2"}},
-		{"a parent that no entry names",
-			[][]tar.Header{{file("a/b/c", "1")}},
-			map[string]string{"a": "dir", "a/b": "dir", "a/b/c": "1"}},
-		{"a directory keeps its content",
-			[][]tar.Header{{dir("d"), file("d/x", "1")}, {dir("d"), file("d/y", "2")}},
-			map[string]string{"d": "dir", "d/x": "1", "d/y": "2"}},
-		{"a file replaces a directory",
-			[][]tar.Header{{dir("d"), file("d/x", "1")}, {file("d", "2")}},
-			map[string]string{"d": "2"}},
-		{"a directory replaces a link",
-			[][]tar.Header{{dir("real"), symlink("d", "real")}, {dir("d"), file("d/x", "1")}},
-			map[string]string{"real": "dir", "d": "dir", "d/x": "1"}},
-		{"a whiteout",
-			[][]tar.Header{{file("a", "1"), file("b", "1")}, {file(".wh.a", "")}},
-			map[string]string{"b": "1"}},
-		{"a whiteout of a directory",
-			[][]tar.Header{{file("d/e/f", "1"), file("b", "1")}, {file(".wh.d", "")}},
-			map[string]string{"b": "1"}},
-		{"a whiteout of nothing",
-			[][]tar.Header{{file("b", "1")}, {file(".wh.a", "")}},
-			map[string]string{"b": "1"}},
-		{"a whiteout spares its own layer",
-			[][]tar.Header{{file("a", "1")}, {file("a", "2"), file(".wh.a", "")}},
-			map[string]string{"a": "2"}},
-		{"a whiteout of a link spares the target",
-			[][]tar.Header{{file("d/x", "1"), symlink("l", "d")}, {file(".wh.l", "")}},
-			map[string]string{"d": "dir", "d/x": "1"}},
-		{"an opaque directory, marked first",
-			[][]tar.Header{{file("d/x", "1"), file("d/s/o", "1")}, {dir("d"), file("d/.wh..wh..opq", ""), file("d/y", "2")}},
-			map[string]string{"d": "dir", "d/y": "2"}},
-		{"an opaque directory, marked last",
-			[][]tar.Header{{file("d/x", "1"), file("d/s/o", "1")}, {dir("d"), dir("d/s"), file("d/s/n", "2"), file("d/.wh..wh..opq", "")}},
-			map[string]string{"d": "dir", "d/s": "dir", "d/s/n": "2"}},
-		{"marks of aufs",
-			[][]tar.Header{{file("a", "1"), dir(".wh..wh.plnk"), file(".wh..wh.aufs", "")}},
-			map[string]string{"a": "1"}},
-		{"an absolute link as a parent is the image's",
-			[][]tar.Header{{dir("run"), symlink("var", "/run")}, {file("var/x", "1")}},
-			map[string]string{"run": "dir", "run/x": "1", "var": "-> /run"}},
-		{"hard links",
-			[][]tar.Header{{file("a", "1"), hardlink("d/b", "a"), hardlink("c", "/a")}},
-			map[string]string{"a": "1", "d": "dir", "d/b": "1", "c": "1"}},
-		{"a hard link to a link is a link",
-			[][]tar.Header{{symlink("a", "nowhere"), hardlink("b", "a")}},
-			map[string]string{"a": "-> nowhere", "b": "-> nowhere"}},
-		{"a name with a dot in front",
-			[][]tar.Header{{dir("."), file("./a", "1")}},
-			map[string]string{"a": "1"}},
-		{"a global header",
-			[][]tar.Header{{{Typeflag: tar.TypeXGlobalHeader, Name: "pax", PAXRecords: map[string]string{"comment": "x"}}, file("a", "1")}},
-			map[string]string{"a": "1"}},
-	}
-	for _, tt := range tests {
+	for _, tt := range layerCases {
 		t.Run(tt.name, func(t *testing.T) {
 			root := t.TempDir()
 			for _, layer := range tt.layers {
@@ -161,15 +165,8 @@ func TestUnpackLayers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got := listing(t, root)
-			for name, want := range tt.want {
-				if got[name] != want {
-					t.Errorf("%s is %q, want %q", name, got[name], want)
-				}
-				delete(got, name)
-			}
-			for name, what := range got {
-				t.Errorf("%s is %q, want it not to be there", name, what)
+			if diff := cmp.Diff(tt.want, listing(t, root)); diff != "" {
+				t.Errorf("the tree is not as wanted (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -220,6 +217,21 @@ var hostile = []struct {
 }
 
 func TestUnpackHostile(t *testing.T) {
+	unpackHostile(t, func(root string, archive []byte) error { return Unpack(root, bytes.NewReader(archive)) })
+}
+
+// TestUnpackHostileLayer is the same for the form that overlayfs takes, where each layer is alone.
+func TestUnpackHostileLayer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mknod needs root: EPERM for others")
+	}
+	unpackHostile(t, func(root string, archive []byte) error {
+		_, err := unpackInto(root, bytes.NewReader(archive), int64(len(archive)), digestOf(archive))
+		return err
+	})
+}
+
+func unpackHostile(t *testing.T, unpack func(root string, archive []byte) error) {
 	for _, tt := range hostile {
 		t.Run(tt.name, func(t *testing.T) {
 			world := t.TempDir()
@@ -235,10 +247,11 @@ func TestUnpackHostile(t *testing.T) {
 			replace := func(s string) string { return strings.ReplaceAll(s, "OUTSIDE", outside) }
 			var err error
 			for _, layer := range tt.layers {
+				layer = slices.Clone(layer)
 				for i := range layer {
 					layer[i].Name, layer[i].Linkname = replace(layer[i].Name), replace(layer[i].Linkname)
 				}
-				if err = Unpack(root, bytes.NewReader(archive(t, layer...))); err != nil {
+				if err = unpack(root, archive(t, layer...)); err != nil {
 					break
 				}
 			}
