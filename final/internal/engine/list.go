@@ -80,10 +80,12 @@ func (e *Engine) look(id string, o ListOptions) (*Container, error) {
 
 // askKernel finds out what is not in a file: whether the container is paused.
 func (c *Container) askKernel() {
-	if c.State.Status != Running {
-		return
-	}
-	if frozen, err := cgroups.Load(c.State.Cgroups, "").Frozen(); err == nil && frozen {
+	if c.State.Status == Running && c.paused() {
 		c.State.Status = Paused
 	}
+}
+
+func (c *Container) paused() bool {
+	frozen, err := cgroups.Load(c.State.Cgroups, "").Frozen()
+	return err == nil && frozen
 }

@@ -46,7 +46,7 @@ func (c *Container) Stop(signal unix.Signal, seconds *int) error {
 	if err := c.kill(signal); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if c.State.Status == Paused { // a process that is frozen does not notice
+	if c.paused() { // a process that is frozen does not notice
 		if err := c.Unpause(); err != nil && !errors.Is(err, ErrNotRunning) {
 			return err
 		}

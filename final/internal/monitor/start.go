@@ -71,6 +71,7 @@ func Start(o Options) (s *Starter, err error) {
 		return nil, fmt.Errorf("start the monitor: %w", err)
 	}
 	theirs.Close()
+	go reap(s.Pid) // in a program that lives longer than the container, it would stay as a zombie
 	if message, err := s.receive(); err != nil || message != "ready" {
 		return nil, fmt.Errorf("start the monitor: %q: %w (see %s/%s)", message, errors.Join(err, errGone), o.Dir, ErrorsFile)
 	}
