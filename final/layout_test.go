@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"plan"},
 	{"rootfs", "confine", "cgroup", "console"},
 	{"executor"},
-	{"boot", "monitor"},
+	{"boot", "monitor", "reaper"},
 	{"op"},
 	{"kernel", "decode"},
 	{"lab"},

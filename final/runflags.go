@@ -3,8 +3,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -68,6 +70,14 @@ func (f *runFlags) beLab() []string {
 	f.o.Stdin, f.remove = true, true
 	f.o.Terminal = term.IsTerminal(0) && term.IsTerminal(1)
 	return []string{image.LabName}
+}
+
+// puller pulls what run and create have not, and says so beside what the command prints.
+func (f *runFlags) puller() func(context.Context, *image.Store, string) (*image.Image, error) {
+	return func(ctx context.Context, store *image.Store, reference string) (*image.Image, error) {
+		fmt.Fprintf(os.Stderr, "image %s is not here: pulling it\n", reference)
+		return store.Pull(ctx, reference, image.PullOptions{Platform: f.platform, Progress: os.Stderr})
+	}
 }
 
 // ago is how long it is, in Docker's words.

@@ -15,13 +15,13 @@ import (
 // imageCommands are the verbs for images.
 func imageCommands(s *session) []*cobra.Command {
 	return []*cobra.Command{
-		pullCommand(s), imagesCommand(s), tagCommand(s), rmiCommand(s), saveCommand(s), loadCommand(s), importCommand(s),
+		pullCommand(s), imagesCommand(s), tagCommand(s), rmiCommand(s), saveCommand(s), loadCommand(s), importCommand(s), exportCommand(s),
 	}
 }
 
 // store is where the images are.
 func (s *session) store() (*image.Store, error) {
-	store, err := image.Open(s.dataRoot)
+	store, err := s.engine().Images() // which knows the containers that use them
 	if err != nil {
 		return nil, fmt.Errorf("open the images: %w", err)
 	}

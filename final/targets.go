@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/metrics"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
@@ -17,13 +18,27 @@ func (s *session) targets() (targets []metrics.Target, err error) {
 	if err != nil {
 		return nil, err
 	}
+	known := s.names()
 	for _, c := range list {
 		if t, ok := targetOf(c); ok {
+			if n, ok := known[t.ID]; ok {
+				t.Name, t.Image = n.Name, n.Image
+			}
 			targets = append(targets, t)
 		}
 	}
 	slices.SortFunc(targets, func(a, b metrics.Target) int { return strings.Compare(a.Name, b.Name) })
 	return targets, nil
+}
+
+// names are the containers that people know by another name than their id.
+func (s *session) names() map[string]*engine.Container {
+	known := map[string]*engine.Container{}
+	list, _ := s.engine().List(engine.ListOptions{}) // who cannot be named is measured all the same
+	for _, c := range list {
+		known[c.ID] = c
+	}
+	return known
 }
 
 // targetOf is false for a container that is being made, or vanishes while we look.

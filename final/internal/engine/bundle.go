@@ -3,16 +3,17 @@
 package engine
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/ocispec"
+	_ "github.com/simple-container/simple-container/final/internal/reaper" // which takes over where it is process 1
 )
 
 // spec is the container's config.json. Its root file system is mounted.
@@ -109,11 +110,22 @@ func (c *Container) joinOthers(prepared *ocispec.Container) error {
 	return nil
 }
 
-// initProgram is the program of --init on the host.
+// initProgram is the program of --init on the host: this one, which knows by its name what it is to be (package
+// reaper). The container has no libraries for it.
 func initProgram() (string, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return "", err
 	}
-	return filepath.Clean(self), nil
+	file, err := elf.Open(self)
+	if err != nil {
+		return "", fmt.Errorf("--init: %w", err)
+	}
+	defer file.Close()
+	for _, part := range file.Progs {
+		if part.Type == elf.PT_INTERP {
+			return "", errors.New("--init: this program needs libraries, which the container may not have: build it with CGO_ENABLED=0")
+		}
+	}
+	return self, nil
 }

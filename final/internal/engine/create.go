@@ -88,11 +88,25 @@ func (e *Engine) Create(ctx context.Context, o CreateOptions) (c *Container, err
 	if err := errors.Join(writeJSON(c.path(recordFile), c.Record), c.writeState()); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(c.dir, e.dir(c.ID)); err != nil {
+	if err := c.publish(); err != nil {
 		return nil, err
 	}
-	c.dir = e.dir(c.ID)
 	return c, nil
+}
+
+// publish gives the container's directory its name. From then on others find it, and its image is in use.
+func (c *Container) publish() error {
+	rename := func() error { return os.Rename(c.dir, c.engine.dir(c.ID)) }
+	err := error(nil)
+	if c.image == nil {
+		err = rename()
+	} else {
+		err = c.engine.images.Use(c.image, rename)
+	}
+	if err == nil {
+		c.dir = c.engine.dir(c.ID)
+	}
+	return err
 }
 
 // makeHidden makes the directory of a container to be, which nobody looks for, and locks it.

@@ -93,6 +93,7 @@ type Container struct {
 
 	engine *Engine
 	dir    string
+	image  *image.Image // while it is being made
 }
 
 // makeDirectories makes the places that all containers share.

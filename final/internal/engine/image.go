@@ -23,7 +23,7 @@ func (c *Container) useImage(ctx context.Context, o CreateOptions) error {
 	if err != nil {
 		return err
 	}
-	c.Image, c.ImageID = o.Image, img.ID
+	c.image, c.Image, c.ImageID = img, o.Image, img.ID
 	c.Config = o.Over(configOf(img.Config.Config))
 	c.Layers, err = store.Layers(img)
 	return err

@@ -62,12 +62,33 @@ func (c *Container) unmountRoot() error {
 }
 
 // WithRoot calls use with the directory of the container's root file system, volumes and all: as its processes see
-// it, or if there are none, as the next ones will. There it is mounted for the time of the call, in a mount
-// namespace of a thread of its own.
+// it, or if there are none, as the next ones will.
 func (c *Container) WithRoot(use func(root string) error) error {
 	if c.State.Status == Running || c.State.Status == Paused {
 		return use(fmt.Sprintf("/proc/%d/root", c.State.Pid))
 	}
+	return c.withMounted(func(root string) error {
+		if err := c.fillVolumes(); err != nil {
+			return err
+		}
+		if err := c.bindVolumes(); err != nil {
+			return err
+		}
+		return use(root)
+	})
+}
+
+// withLayers is the same without volumes, and without what the kernel has there.
+func (c *Container) withLayers(use func(root string) error) error {
+	if c.State.Status == Running || c.State.Status == Paused {
+		return c.withBare(use)
+	}
+	return c.withMounted(use)
+}
+
+// withMounted mounts the root file system of a container that does not run for the time of a call, in a mount
+// namespace of a thread of its own.
+func (c *Container) withMounted(use func(root string) error) error {
 	held, run, err := c.lockIdle()
 	if err != nil {
 		return err
@@ -80,12 +101,13 @@ func (c *Container) WithRoot(use func(root string) error) error {
 		if err := c.mountRoot(); err != nil {
 			return err
 		}
-		if err := c.fillVolumes(); err != nil {
-			return err
-		}
-		if err := c.bindVolumes(); err != nil {
-			return err
-		}
 		return use(c.path("rootfs"))
 	})
+}
+
+// withBare shows the root file system of a container that runs without what is mounted in it: the mount is the one
+// that its monitor has, with nothing below.
+func (c *Container) withBare(use func(root string) error) error {
+	root := fmt.Sprintf("/proc/%d/root%s", c.State.Monitor, c.path("rootfs"))
+	return use(root)
 }
