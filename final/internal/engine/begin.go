@@ -79,7 +79,7 @@ func (c *Container) begin(report *os.File) error {
 		return err
 	}
 	c.State = State{
-		Status: Running, Pid: made.Pid, Monitor: os.Getppid(), StartedAt: time.Now().UTC(), AutoRemove: c.AutoRemove,
+		Connection: c.State.Connection, Status: Running, Pid: made.Pid, Monitor: os.Getppid(), StartedAt: time.Now().UTC(), AutoRemove: c.AutoRemove,
 		Cgroups: made.Cgroups,
 	}
 	return c.writeState()

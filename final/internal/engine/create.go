@@ -26,6 +26,8 @@ type CreateOptions struct {
 	// does not write to it.
 	Rootfs string
 
+	Wishes Wishes // of its connection
+
 	Name        string // empty invents one
 	AutoRemove  bool   // the container goes when it has ended
 	Once        bool   // its standard input ends with the client that ends it
@@ -51,7 +53,7 @@ func (e *Engine) Create(ctx context.Context, o CreateOptions) (c *Container, err
 		return nil, err
 	}
 	c = &Container{engine: e, Record: Record{
-		ID: newID(), Created: time.Now().UTC(), Options: o.Options,
+		ID: newID(), Created: time.Now().UTC(), Options: o.Options, Wishes: o.Wishes,
 		Once: o.Once, AutoRemove: o.AutoRemove, StopTimeout: o.StopTimeout,
 	}}
 	made := c
@@ -143,8 +145,10 @@ func (c *Container) base(ctx context.Context, o CreateOptions) (err error) {
 			return fmt.Errorf("image %s has no command of its own: say one after its name", o.Image)
 		}
 	}
-	c.Mounts, err = c.Options.AllMounts(c.Config)
-	return err
+	if c.Mounts, err = c.Options.AllMounts(c.Config); err != nil {
+		return err
+	}
+	return c.checkConnection()
 }
 
 // makeLayers makes the directories for what the container writes.

@@ -128,7 +128,7 @@ func lowerDirs(layers []string) (text string) {
 func (c *Container) inspectHost() InspectedHost {
 	o, r := c.Options, c.Options.Resources
 	h := InspectedHost{
-		NetworkMode: c.Network(), PortBindings: c.portBindings(),
+		NetworkMode: c.Network(), PortBindings: bindings(c.Wishes.Ports),
 		AutoRemove: c.AutoRemove, Privileged: o.Privileged, ReadonlyRootfs: o.ReadOnly, CapAdd: o.CapAdd, CapDrop: o.CapDrop,
 		Init: o.Init, Memory: r.Memory, MemorySwap: r.MemorySwap, MemoryReservation: r.Reservation, NanoCpus: r.NanoCPUs,
 		CpuShares: r.CPUShares, CpuPeriod: r.CPUPeriod, CpuQuota: r.CPUQuota, CpusetCpus: r.CpusetCPUs, CpusetMems: r.CpusetMems,

@@ -2,25 +2,181 @@
 
 package engine
 
-// connect gives a container that has been created, and not started, its network. pid is its first process.
-// Network is the name of the one that the container is in.
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/simple-container/simple-container/final/internal/network"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
+)
+
+// Wishes are what a person wants of the container's connection, beside the network that it is to.
+type Wishes struct {
+	Ports             []network.Port
+	PublishAll        bool // the ports that the image names, too
+	Address, Address6 netip.Addr
+	MAC               string
+	Aliases           []string
+	DNS               []string
+	DNSSearch         []string
+	DNSOptions        []string
+	ExtraHosts        []string
+}
+
+// Network is the name of the one that the container is in; or none, host, or container:NAME.
 func (c *Container) Network() string {
-	if c.Options.Network == "" {
-		return "none"
+	if c.Options.Network == "" || c.Options.Network == "default" {
+		return network.Default
 	}
 	return c.Options.Network
 }
 
-func (c *Container) connect(pid int) error { return nil }
+// isConnected tells whether the container has a network of its own that leads somewhere.
+func (c *Container) isConnected() bool {
+	_, other := ocispec.Other(c.Network())
+	return c.Network() != "none" && c.Network() != "host" && !other
+}
+
+// Host is the machine as far as networks go.
+func (e *Engine) Host() *network.Host {
+	return &network.Host{Door: e.Door, Dir: filepath.Join(e.Root, "networks")}
+}
+
+// checkConnection refuses what a container without a connection cannot have.
+func (c *Container) checkConnection() error {
+	if c.isConnected() {
+		_, err := c.engine.Host().Inspect(c.Network())
+		return err
+	}
+	w := c.Wishes
+	for flag, wanted := range map[string]bool{
+		"publish": len(w.Ports) > 0, "publish-all": w.PublishAll, "ip": w.Address.IsValid(), "ip6": w.Address6.IsValid(),
+		"mac-address": w.MAC != "", "network-alias": len(w.Aliases) > 0,
+	} {
+		if wanted && c.Network() != "none" && !strings.HasPrefix(flag, "publish") || wanted && c.Network() == "none" {
+			return fmt.Errorf("--%s: not with --network %s, which gives it no connection of its own", flag, c.Network())
+		}
+	}
+	return nil
+}
+
+// endpoint is what is asked of package network.
+func (c *Container) endpoint(namespace, hostname string) (network.Endpoint, error) {
+	w := c.Wishes
+	e := network.Endpoint{
+		ID: c.ID, Name: c.Name, Hostname: hostname, Aliases: w.Aliases, Network: c.Network(), Namespace: namespace,
+		Address: w.Address, Address6: w.Address6, MAC: w.MAC, Ports: w.Ports,
+		DNS: w.DNS, DNSSearch: w.DNSSearch, DNSOptions: w.DNSOptions, ExtraHosts: w.ExtraHosts,
+	}
+	if !w.PublishAll {
+		return e, nil
+	}
+	for _, exposed := range c.Config.ExposedPorts {
+		ports, err := network.ParsePort(exposed)
+		if err != nil {
+			return e, fmt.Errorf("the image's port %s: %w", exposed, err)
+		}
+		e.Ports = append(e.Ports, ports...)
+	}
+	return e, nil
+}
+
+// connect gives a container that has been created, and not started, its network. pid is its first process.
+func (c *Container) connect(pid int) error {
+	if !c.isConnected() {
+		return nil
+	}
+	host, err := hostFacts(false)
+	if err != nil {
+		return err
+	}
+	e, err := c.endpoint(fmt.Sprintf("/proc/%d/ns/net", pid), c.Options.HostnameOf(c.ID, host))
+	if err != nil {
+		return err
+	}
+	connection, err := c.engine.Host().Connect(e)
+	if err != nil {
+		return fmt.Errorf("network %s: %w", c.Network(), err)
+	}
+	c.State.Connection = connection
+	for name, text := range map[string]string{"hosts": connection.Hosts, "resolv.conf": connection.ResolvConf} {
+		if err := os.WriteFile(c.path(name), []byte(text), 0o644); err != nil { // mounted by now: the file must stay the same one
+			return err
+		}
+	}
+	return nil
+}
 
 // disconnect takes it away.
-func (c *Container) disconnect() error { return nil }
+func (c *Container) disconnect() error {
+	if !c.isConnected() {
+		return nil
+	}
+	return c.engine.Host().Disconnect(c.ID)
+}
 
 // Ports are the container's that are reached at the host, as people read them.
-func (c *Container) Ports() []string { return nil }
+func (c *Container) Ports() (list []string) {
+	if c.State.Connection == nil || !c.State.active() {
+		return nil
+	}
+	for _, port := range c.State.Connection.Ports {
+		list = append(list, port.String())
+	}
+	return list
+}
 
-func (c *Container) portBindings() any { return map[string]any{} }
+// A binding is a port of the host in Docker's JSON.
+type binding struct{ HostIp, HostPort string }
 
-func (c *Container) networkSettings() any {
-	return map[string]any{"Networks": map[string]any{c.Network(): map[string]any{}}}
+func bindings(ports []network.Port) map[string][]binding {
+	all := map[string][]binding{}
+	for _, port := range ports {
+		b := binding{HostPort: fmt.Sprint(port.HostPort)}
+		if port.Address.IsValid() {
+			b.HostIp = port.Address.String()
+		}
+		all[port.Exposed()] = append(all[port.Exposed()], b)
+	}
+	return all
+}
+
+// InspectedNetwork is the container's network in Docker's JSON.
+type InspectedNetwork struct {
+	IPAddress, Gateway, MacAddress string
+	IPPrefixLen                    int
+	GlobalIPv6Address, IPv6Gateway string
+	GlobalIPv6PrefixLen            int
+	Bridge                         string                      `json:",omitempty"`
+	Ports                          map[string][]binding        `json:",omitempty"`
+	Networks                       map[string]InspectedNetwork `json:",omitempty"`
+	Aliases                        []string                    `json:",omitempty"`
+}
+
+func (c *Container) networkSettings() InspectedNetwork {
+	one := InspectedNetwork{Aliases: c.Wishes.Aliases}
+	if connection := c.State.Connection; connection != nil && c.State.active() {
+		one.IPAddress, one.IPPrefixLen = address(connection.IPv4)
+		one.GlobalIPv6Address, one.GlobalIPv6PrefixLen = address(connection.IPv6)
+		one.MacAddress, one.Gateway = connection.MAC, connection.Gateway.String()
+		if connection.Gateway6.IsValid() {
+			one.IPv6Gateway = connection.Gateway6.String()
+		}
+	}
+	all := one
+	all.Aliases, all.Networks = nil, map[string]InspectedNetwork{c.Network(): one}
+	if connection := c.State.Connection; connection != nil && c.State.active() {
+		all.Bridge, all.Ports = connection.Bridge, bindings(connection.Ports)
+	}
+	return all
+}
+
+func address(p netip.Prefix) (string, int) {
+	if !p.IsValid() {
+		return "", 0
+	}
+	return p.Addr().String(), p.Bits()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/simple-container/simple-container/final/internal/monitor"
+	"github.com/simple-container/simple-container/final/internal/network"
 	"github.com/simple-container/simple-container/final/internal/ocispec"
 )
 
@@ -28,6 +29,7 @@ type Record struct {
 	Options ocispec.Options
 	Config  ocispec.Config  // the options over the image's
 	Mounts  []ocispec.Mount // each volume with its name and directory
+	Wishes  Wishes          // of its connection
 
 	Once        bool // the standard input ends with the client that ends it
 	AutoRemove  bool // --rm
@@ -57,7 +59,8 @@ type State struct {
 	Error      string // why it was not started
 	AutoRemove bool   // as the record's: to list the others, that need not be read
 
-	Cgroups map[string]string // of the runtime's container
+	Cgroups    map[string]string   // of the runtime's container
+	Connection *network.Connection // nil without one
 
 	noted bool // the end is the monitor's note still, and not in state.json
 }
