@@ -63,13 +63,10 @@ func (m *maker) guarded(writable bool) []string {
 	return options
 }
 
-// ipcMounts are message queues and shared memory, which belong to the IPC namespace.
+// ipcMounts are message queues and shared memory. The queues are those of the IPC namespace, whichever it is.
 func (m *maker) ipcMounts() []specs.Mount {
 	bind := func(source, target string) specs.Mount {
 		return specs.Mount{Destination: target, Type: "bind", Source: source, Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev"}}
-	}
-	if m.o.IPC == "host" {
-		return []specs.Mount{bind("/dev/mqueue", "/dev/mqueue"), bind("/dev/shm", "/dev/shm")}
 	}
 	mounts := []specs.Mount{
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -81,6 +78,8 @@ func (m *maker) ipcMounts() []specs.Mount {
 	_, other := Other(m.o.IPC)
 	switch {
 	case m.o.IPC == "none":
+	case m.o.IPC == "host":
+		mounts = append(mounts, bind("/dev/shm", "/dev/shm"))
 	case other && m.c.Shm != "":
 		mounts = append(mounts, bind(m.c.Shm, "/dev/shm"))
 	default:
