@@ -102,7 +102,7 @@ var paths = []struct {
 	{"file to link to directory", "file", "todst", Options{}, "dst/file=f"},
 	{"file to link to nothing", "file", "tonothing", Options{}, "nothing=f"},
 	{"file with slash", "file/", "new", Options{}, "!not a directory"},
-	{"nothing", "none", "new", Options{}, "!does not exist"},
+	{"nothing", "none", "new", Options{}, "!no such file"},
 	{"directory to nothing", "dir", "new", Options{}, "new/ new/a=1 new/sub/ new/sub/b=2"},
 	{"directory to nothing with slash", "dir", "new/", Options{}, "new/ new/a=1 new/sub/ new/sub/b=2"},
 	{"directory to file", "dir", "there", Options{}, "!no directory replaces"},

@@ -48,7 +48,7 @@ func (o Options) source(from Place) (*source, error) {
 	}
 	s.dir = leaf.dir
 	if !leaf.found {
-		return s.checked(&os.PathError{Op: "find", Path: from.Path, Err: fs.ErrNotExist})
+		return s.checked(&os.PathError{Op: "open", Path: from.Path, Err: unix.ENOENT})
 	}
 	s.entry = leaf.entry
 	s.entry.Name = name
@@ -128,7 +128,7 @@ func find(at Place, follow bool) (l leaf, err error) {
 	for range mostLinks {
 		dir, base := path.Split(at.Path)
 		if base == "" || base == "." || base == ".." {
-			return l, &os.PathError{Op: "find", Path: at.Path, Err: errors.New("want the name of a file")}
+			return l, &os.PathError{Op: "open", Path: at.Path, Err: errors.New("want the name of a file")}
 		}
 		l = leaf{base: base}
 		if l.dir, err = at.Tree.Directory(dir); err != nil {
@@ -155,5 +155,5 @@ func find(at Place, follow bool) (l leaf, err error) {
 		}
 		at.Path = link
 	}
-	return l, &os.PathError{Op: "find", Path: at.Path, Err: unix.ELOOP}
+	return l, &os.PathError{Op: "open", Path: at.Path, Err: unix.ELOOP}
 }
