@@ -87,6 +87,9 @@ func (e *Engine) Create(ctx context.Context, o CreateOptions) (c *Container, err
 	if err := c.makeLayers(); err != nil {
 		return nil, err
 	}
+	if err := c.letIn(); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(writeJSON(c.path(recordFile), c.Record), c.writeState()); err != nil {
 		return nil, err
 	}
@@ -114,7 +117,7 @@ func (c *Container) publish() error {
 // makeHidden makes the directory of a container to be, which nobody looks for, and locks it.
 func (e *Engine) makeHidden(id string) (held *os.File, err error) {
 	for {
-		if err := os.Mkdir(e.hidden(id), 0o711); err != nil {
+		if err := os.Mkdir(e.hidden(id), 0o700); err != nil {
 			return nil, err
 		}
 		held, err = lock(e.hidden(id), unix.LOCK_EX)
@@ -159,4 +162,14 @@ func (c *Container) makeLayers() error {
 		}
 	}
 	return nil
+}
+
+// letIn lets the root of a user namespace come by on its way to the root file system: that is somebody else to the
+// host. Nobody else may.
+func (c *Container) letIn() error {
+	users := c.Options.Userns
+	if users.Size == 0 {
+		return nil
+	}
+	return errors.Join(os.Chown(c.dir, -1, int(users.First)), os.Chmod(c.dir, 0o710))
 }

@@ -98,12 +98,13 @@ type Container struct {
 
 // makeDirectories makes the places that all containers share.
 func (e *Engine) makeDirectories() error {
-	for _, dir := range []string{e.containers(), e.names(), e.volumes()} {
-		// Not for others: set-user-id programs in a container are root's on this machine too.
+	for dir, mode := range map[string]fs.FileMode{e.containers(): 0o711, e.names(): 0o700, e.volumes(): 0o700} {
+		// To pass, not to look; and where that leads to files of containers, not even that, for others: set-user-id
+		// programs among them are root's on this machine too.
 		if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
 			return err
 		}
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}

@@ -62,10 +62,15 @@ func (c *Container) unmountRoot() error {
 }
 
 // WithRoot calls use with the directory of the container's root file system, volumes and all: as its processes see
-// it, or if there are none, as the next ones will.
+// it, or if there are none, as the next ones will. With a user namespace, use is called as its root.
 func (c *Container) WithRoot(use func(root string) error) error {
 	if c.State.Status == Running || c.State.Status == Paused {
-		return use(fmt.Sprintf("/proc/%d/root", c.State.Pid))
+		return kernel.OnThread(func() error {
+			if err := c.actAsRoot(); err != nil {
+				return err
+			}
+			return use(fmt.Sprintf("/proc/%d/root", c.State.Pid))
+		})
 	}
 	return c.withMounted(func(root string) error {
 		if err := c.fillVolumes(); err != nil {
@@ -74,8 +79,20 @@ func (c *Container) WithRoot(use func(root string) error) error {
 		if err := c.bindVolumes(); err != nil {
 			return err
 		}
+		if err := c.actAsRoot(); err != nil {
+			return err
+		}
 		return use(root)
 	})
+}
+
+// actAsRoot makes the thread the container's root to file systems: nobody else could make a file there.
+func (c *Container) actAsRoot() error {
+	users := c.Options.Userns
+	if users.Size == 0 {
+		return nil
+	}
+	return kernel.ActAs(int(users.First), int(users.First))
 }
 
 // withLayers is the same without volumes, and without what the kernel has there.

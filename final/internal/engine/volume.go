@@ -134,7 +134,8 @@ func (c *Container) fillVolume(m ocispec.Mount) error {
 	}
 	place, err := openIn(c.path("rootfs"), m.Target, unix.O_PATH|unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return nil
+		first := int(c.Options.Userns.First) // 0 without a user namespace
+		return os.Chown(m.Source, first, first)
 	}
 	if err != nil {
 		return err

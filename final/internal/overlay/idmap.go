@@ -55,7 +55,9 @@ func (s Stack) mapped(d *kernel.Door) (tree *os.File, err error) {
 				return err
 			}
 		}
-		if err := s.IDs.become(); err != nil {
+		// An overlay does its own work, such as copying a file up, as the one who has mounted it, and whom the layers do
+		// not map cannot make files in them: the mount would be read-only.
+		if err := kernel.ActAs(int(s.IDs.First), int(s.IDs.First)); err != nil {
 			return err
 		}
 		tree, err = s.mappedTree(d)
@@ -75,24 +77,6 @@ func cover(d *kernel.Door, dir string, namespace *os.File) error {
 		return err
 	}
 	return attach(d, layer, dir)
-}
-
-// become makes the thread, which is to end soon, the container's root to file systems. An overlay does its own work,
-// such as copying a file up, as the one who has mounted it, and whom the layers do not map cannot make files in them:
-// the mount would be read-only. The thread loses its rights over files by that (capabilities(7)), and takes them back.
-func (ids IDs) become() error {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var rights [2]unix.CapUserData
-	if err := unix.Capget(&header, &rights[0]); err != nil {
-		return os.NewSyscallError("capget", err)
-	}
-	if err := unix.Setfsgid(int(ids.First)); err != nil {
-		return os.NewSyscallError("setfsgid", err)
-	}
-	if err := unix.Setfsuid(int(ids.First)); err != nil {
-		return os.NewSyscallError("setfsuid", err)
-	}
-	return os.NewSyscallError("capset", unix.Capset(&header, &rights[0]))
 }
 
 // mappedTree makes the mount where the layers are covered. An old kernel mounts only at places: the directory of the
