@@ -10,8 +10,8 @@ import (
 
 // verbGroups are the parts of the help. A verb that is in none is the OCI runtime's, or goes its own ways.
 var verbGroups = []struct{ id, title, verbs string }{
-	{"containers", "Containers:", "run create start stop restart kill rm ps inspect logs exec attach wait top stats pause unpause update cp diff commit"},
-	{"images", "Images:", "pull images rmi tag save load import export"},
+	{"containers", "Containers:", "run create start stop restart kill rm ps inspect logs exec attach wait top stats pause unpause update cp diff commit export"},
+	{"images", "Images:", "pull images rmi tag save load import"},
 	{"networks", "Networks:", "network"},
 	{"workshop", "Look inside:", "plan rootfs trace dashboard doctor clean"},
 	{"oci", "OCI runtime, for engines:", "state delete list resume events spec features version checkpoint restore"},

@@ -80,25 +80,30 @@ func In(r io.Reader, to Place, o Options) error {
 }
 
 func (o Options) extraction() tree.Extraction {
-	x := tree.Extraction{Owners: o.Owners, UID: o.To.UID, GID: o.To.GID}
-	if o.Owners {
-		x.UID, x.GID = o.To.UID-o.From.UID, o.To.GID-o.From.GID
-	}
-	return x
+	return tree.Extraction{Owners: o.Owners, UID: o.To.UID, GID: o.To.GID}
 }
 
 // write archives a source.
 func (o Options) write(w io.Writer, s *source) error {
 	archive := tree.NewArchive(w)
 	err := tree.Walk(s.entry, func(e tree.Entry) error {
-		switch kind := e.Type(); {
-		case o.Skip != nil && (kind == unix.S_IFCHR || kind == unix.S_IFBLK):
+		kind := e.Type()
+		if o.Skip != nil && (kind == unix.S_IFCHR || kind == unix.S_IFBLK) {
 			o.Skip(e.Name)
 			return nil
 		}
+		e.Stat.Uid, e.Stat.Gid = counted(e.Stat.Uid, o.From.UID), counted(e.Stat.Gid, o.From.GID)
 		return archive.Add(e)
 	})
 	return errors.Join(err, archive.Close())
+}
+
+// counted is an id counted from the one that is 0.
+func counted(id uint32, from int) uint32 {
+	if id < uint32(from) {
+		return id // one that nobody has in the container
+	}
+	return id - uint32(from)
 }
 
 // pipe has one function read what another writes.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -16,7 +17,7 @@ import (
 
 // Changes are the files that the container has added, changed and deleted.
 func (c *Container) Changes() ([]overlay.Change, error) {
-	return overlay.Changes(c.path("upper"), c.Layers)
+	return overlay.Changes(c.path("upper"), c.lowers())
 }
 
 // CommitOptions say what becomes of a container's changes.
@@ -62,7 +63,8 @@ func (c *Container) Commit(o CommitOptions) (img *image.Image, err error) {
 // commitConfig is the image's config with the container's over it.
 func (c *Container) commitConfig(config v1.Config) v1.Config {
 	own := c.Config
-	config.Entrypoint, config.Cmd, config.Env = own.Entrypoint, own.Cmd, own.Env
+	config.Entrypoint, config.Cmd = own.Entrypoint, own.Cmd
+	config.Env = slices.DeleteFunc(slices.Clone(own.Env), func(v string) bool { return !strings.Contains(v, "=") })
 	config.WorkingDir, config.User, config.Labels = own.Workdir, own.User, own.Labels
 	config.StopSignal, config.Volumes = own.StopSignal, places(own.Volumes)
 	config.ExposedPorts = places(own.ExposedPorts)

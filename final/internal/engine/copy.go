@@ -59,7 +59,7 @@ func (c *Container) Export(w io.Writer) error {
 			return err
 		}
 		defer inside.Close()
-		return cp.Out(w, cp.Place{Tree: inside, Path: "/."}, cp.Options{Owners: true})
+		return cp.Out(w, cp.Place{Tree: inside, Path: "/."}, c.copyOptions(CopyOptions{Owners: true}, true))
 	})
 }
 
@@ -89,10 +89,10 @@ func (c *Container) copyOptions(o CopyOptions, out bool) cp.Options {
 	if out {
 		options.From, options.To = theirs, ours
 	}
-	if o.Owners && out {
-		options.To = cp.Owner{} // the numbers that they have in the container
-	}
-	if o.Owners && !out {
+	switch { // the numbers are the same on both sides
+	case o.Owners && out:
+		options.To = cp.Owner{}
+	case o.Owners:
 		options.From = cp.Owner{}
 	}
 	return options

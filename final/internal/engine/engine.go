@@ -108,5 +108,5 @@ func (e *Engine) makeDirectories() error {
 			return err
 		}
 	}
-	return nil
+	return e.makePoints()
 }

@@ -20,7 +20,7 @@ func (c *Container) mountRoot() error {
 	if err := c.engine.detach(c.dir); err != nil {
 		return err
 	}
-	stack := overlay.Stack{Lowers: c.Layers, Upper: c.path("upper"), Work: c.path("work"), Volatile: c.AutoRemove,
+	stack := overlay.Stack{Lowers: c.lowers(), Upper: c.path("upper"), Work: c.path("work"), Volatile: c.AutoRemove,
 		IDs: overlay.IDs(c.Options.Userns)}
 	return overlay.Mount(c.engine.Door, stack, c.path("rootfs"))
 }

@@ -25,8 +25,8 @@ type Stack struct {
 	Volatile bool
 }
 
-// most is how many lower layers the kernel takes (OVL_MAX_STACK).
-const most = 500
+// Most is how many lower layers the kernel takes (OVL_MAX_STACK).
+const Most = 500
 
 // settings are the options of each stack. What could be on by the machine's settings, and would put part of the upper
 // layer's meaning elsewhere, is off: a file whose data are in a lower layer (metacopy), a directory whose content is
@@ -58,8 +58,8 @@ func Mount(d *kernel.Door, s Stack, target string) error {
 func Unmount(d *kernel.Door, target string) error { return d.Unmount(target) }
 
 func (s Stack) check() error {
-	if len(s.Lowers) > most {
-		return fmt.Errorf("overlay: %d layers: the kernel takes %d; make an image of fewer (export, import)", len(s.Lowers), most)
+	if len(s.Lowers) > Most {
+		return fmt.Errorf("overlay: %d layers: the kernel takes %d; make an image of fewer (export, import)", len(s.Lowers), Most)
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.Upper, &fs); err != nil {

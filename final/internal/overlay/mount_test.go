@@ -68,7 +68,7 @@ func TestMountMany(t *testing.T) {
 			s, root := stack(t, 0)
 			place := filepath.Join(filepath.Dir(root), name)
 			must(t, os.Mkdir(place, 0o755))
-			for i := range most {
+			for i := range Most {
 				dir := fmt.Sprintf("%s/%s-%d", place, name[:min(len(name), 9)], i)
 				write(t, fmt.Sprintf("%s/file-%d", dir, i), "x")
 				write(t, dir+"/top", fmt.Sprint(i))
@@ -79,15 +79,15 @@ func TestMountMany(t *testing.T) {
 				must(t, os.Mkdir(*dir, 0o755))
 			}
 			mounted(t, s, root)
-			wantFile(t, root+"/top", fmt.Sprint(most-1))
+			wantFile(t, root+"/top", fmt.Sprint(Most-1))
 			wantFile(t, root+"/file-0", "x")
-			wantFile(t, fmt.Sprintf("%s/file-%d", root, most-1), "x")
+			wantFile(t, fmt.Sprintf("%s/file-%d", root, Most-1), "x")
 			write(t, root+"/new", "x")
 			wantFile(t, s.Upper+"/new", "x")
 		}
 	})
 	s, root := stack(t, 1)
-	s.Lowers = slices.Repeat(s.Lowers, most+1)
+	s.Lowers = slices.Repeat(s.Lowers, Most+1)
 	if err := Mount(&kernel.Door{}, s, root); err == nil || !strings.Contains(err.Error(), "501 layers: the kernel takes 500") {
 		t.Errorf("501 layers: %v", err)
 	}

@@ -1,0 +1,183 @@
+//go:build linux && !engine
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// ownMachine runs a shell script as root of a machine of its own: no network, an empty /run and /var/lib, and final in
+// the PATH. It returns what the script prints.
+func ownMachine(t *testing.T, script string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skipf("containers need root: %v", unix.EPERM)
+	}
+	const prepare = `
+		set -eu
+		mount --make-rprivate /
+		mount -t tmpfs tmpfs /var/lib
+		mount -t tmpfs tmpfs /run
+		mkdir /run/bin /run/here
+		ln -s "$FINAL" /run/bin/final
+		export PATH=/run/bin:$PATH
+		cd /run/here
+		trap 'for id in $(final ps -aq); do final rm -f "$id" >/dev/null; done' EXIT
+	`
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", prepare+script)
+	cmd.Env = append(os.Environ(), "FINAL="+finalProgram(t))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	return out.String()
+}
+
+// transcript compares what a script prints with what it should.
+func transcript(t *testing.T, script, want string) {
+	t.Helper()
+	trim := func(text string) string {
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		for i, line := range lines {
+			lines[i] = strings.TrimSpace(line)
+		}
+		return strings.Join(lines, "\n")
+	}
+	if diff := cmp.Diff(trim(want), trim(ownMachine(t, script))); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// TestCopyDiffCommit copies to and from a container that runs and one that does not, looks at what it has changed, and
+// makes an image of it.
+func TestCopyDiffCommit(t *testing.T) {
+	t.Parallel()
+	transcript(t, `
+		final run -d --name web --network none -v data:/data lab sleep 1000 >/dev/null
+		final diff web
+		echo one > file; mkdir -p tree/sub; echo two > tree/sub/b
+		final cp file web:/tmp
+		final cp tree web:/srv
+		final cp tree/. web:/data
+		final exec web sh -c 'cat /tmp/file /srv/sub/b /data/sub/b; rm /bin/cat; echo x >> /etc/passwd'
+		final cp web:/srv out && cat out/sub/b
+		final cp web:/srv/. - | tar t
+		tar c file | final cp - web:/none || echo no
+		tar c file | final cp - web:/ && final exec web ls /file
+		echo -- diff; final diff web
+		final commit -m hello --change 'CMD ["ls", "/srv"]' web mine >/dev/null
+		final run --rm --network none mine
+		final run --rm --network none mine cat /tmp/file 2>/dev/null || echo "code $?"
+		final stop -t 0 web
+		echo -- stopped
+		final cp file web:/data/again
+		final cp web:/data - | tar t
+		final start web; final exec web ls /data
+		final export web | tar t | grep -E '^(proc|srv|data)/'
+	`, `
+		A /data
+		one
+		two
+		two
+		two
+		./
+		sub/
+		sub/b
+		final: open /none: no such file or directory: an archive wants a directory that is there
+		no
+		/file
+		-- diff
+		C /bin
+		D /bin/cat
+		A /data
+		C /etc
+		C /etc/passwd
+		A /file
+		A /srv
+		A /srv/sub
+		A /srv/sub/b
+		C /tmp
+		A /tmp/file
+		sub
+		code 127
+		web
+		-- stopped
+		data/
+		data/again
+		data/sub/
+		data/sub/b
+		web
+		again
+		sub
+		data/
+		proc/
+		srv/
+		srv/sub/
+		srv/sub/b
+	`)
+}
+
+// TestCopyMapped: to a container with a user namespace, whose root is somebody else.
+func TestCopyMapped(t *testing.T) {
+	t.Parallel()
+	transcript(t, `
+		final run -d --name mapped --network none --userns 100000:65536 -v new:/new lab sleep 1000 >/dev/null
+		echo one > file; chown 7:8 file
+		final cp file mapped:/new/plain; final cp -a file mapped:/new/archive
+		final exec mapped sh -c 'ls -ln /new | tail -n 2; touch /made; cat /proc/self/uid_map' | awk '{ print $3, $4, $NF }'
+		final cp -a mapped:/new/archive out; ls -ln out | awk '{ print $3, $4 }'
+		final stop -t 0 mapped; final cp -a file mapped:/new/later; final cp -a mapped:/new/later out; ls -ln out | awk '{ print $3, $4 }'
+		final diff mapped
+		ls -ln /var/lib/simple-container/containers/*/upper | awk '/made/ { print $3, $4 }'
+	`, `
+		7 8 archive
+		0 0 plain
+		65536  65536
+		7 8
+		mapped
+		7 8
+		A /made
+		A /new
+		0 0
+	`)
+}
+
+// TestCopyRefused: what is wrong is said.
+func TestCopyRefused(t *testing.T) {
+	t.Parallel()
+	transcript(t, `
+		final create --name web --network none lab >/dev/null
+		echo one > file; mkdir dir
+		try() { final "$@" 2>&1 && echo "no error: $*" || true; }
+		try cp file; try cp a b; try cp a:b c:d; try cp nobody:/x y
+		try cp nothing web:/x; try cp web:/nothing x; try cp dir web:/etc/passwd; try cp file web:/no/where
+		try diff nobody; try commit web 'A B'; try export nobody
+	`, `
+		final: cp: 1 arguments: want: final cp SOURCE TARGET
+		final: cp: one of both must be in a container: CONTAINER:PATH
+		final: cp: from one container to another is not possible: copy to the host in between
+		final: no such container: nobody
+		final: open /run/here/nothing: no such file or directory
+		final: open /nothing: no such file or directory
+		final: /etc/passwd: a file is there, which no directory replaces
+		final: open /no/: no such file or directory
+		final: no such container: nobody
+		final: image name "A B": want [HOST[:PORT]/]REPOSITORY[:TAG|@sha256:DIGEST]
+		final: no such container: nobody
+	`)
+}
