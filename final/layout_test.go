@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"plan"},
 	{"rootfs", "confine", "cgroup", "console"},
 	{"executor"},
-	{"boot", "monitor", "reaper"},
+	{"boot", "monitor", "reaper", "resolver"},
 	{"op"},
 	{"kernel", "decode"},
 	{"lab"},
@@ -50,6 +50,7 @@ var forbidden = []struct{ pkg, path, because string }{
 	{"boot", "encoding/json", "the container side parses nothing"},
 	{"boot", "github.com/", "whatever it imports is initialised at every container start"},
 	{"boot", "net", "whatever it imports is initialised at every container start"},
+	{"resolver", "github.com/", "it is one process more for every network"},
 	{"kernel", "net/http", "the door serves nobody, and every container start goes through it"},
 	{"lab", "github.com/google/go-containerregistry", "the lab is the userland of containers that have no network"},
 }

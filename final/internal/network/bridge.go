@@ -26,7 +26,7 @@ func (h *Host) raise(w *wire, n *Network) error {
 			return err
 		}
 		if bridge != nil && bridge.Attrs().Alias == networkAlias+n.Name {
-			return errors.Join(h.ensureTable(), h.ensureAccepted(n))
+			return errors.Join(h.ensureTable(), h.ensureAccepted(n), h.ensureResolver(n))
 		}
 		if err := h.lower(w, n); err != nil { // half made, or somebody has deleted it
 			return err
@@ -100,6 +100,9 @@ func (h *Host) build(w *wire, n *Network) error {
 	if err := h.ensureAccepted(n); err != nil {
 		return err
 	}
+	if err := h.ensureResolver(n); err != nil {
+		return err
+	}
 	// The alias comes last: a bridge that has it is whole.
 	return w.do("link set "+n.Bridge+" alias "+networkAlias+n.Name, func() error {
 		return w.LinkSetAlias(bridge, networkAlias+n.Name)
@@ -130,6 +133,9 @@ func (h *Host) lower(w *wire, n *Network) error {
 		if err := w.delete(bridge); err != nil {
 			return err
 		}
+	}
+	if err := h.stopResolver(n); err != nil {
+		return err
 	}
 	if err := h.unaccept(n); err != nil {
 		return err

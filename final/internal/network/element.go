@@ -86,7 +86,12 @@ func (h *Host) fill() error {
 		return err
 	}
 	for _, n := range networks {
-		if err := h.addElements(networkElements(&n)); err != nil {
+		list := networkElements(&n)
+		var state resolverState
+		if err := read(n.resolverPath(), &state); err == nil { // otherwise it is yet to be started
+			list = append(list, resolverElements(&n, state)...)
+		}
+		if err := h.addElements(list); err != nil {
 			return err
 		}
 	}

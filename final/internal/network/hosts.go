@@ -26,15 +26,15 @@ func Hosts(c *Connection) (string, error) {
 	text.WriteString("::1\tlocalhost ip6-localhost ip6-loopback\n")
 	text.WriteString("fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
 	for _, extra := range c.ExtraHosts {
-		name, address, ok := strings.Cut(extra, ":")
-		if !ok {
-			name, address, ok = strings.Cut(extra, "=") // as newer Dockers have it
+		name, address := extra, ""
+		if at := strings.IndexAny(extra, ":="); at >= 0 { // newer Dockers have =
+			name, address = extra[:at], extra[at+1:]
 		}
 		if address == "host-gateway" && c.Gateway.IsValid() {
 			address = c.Gateway.String()
 		}
 		ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
-		if !ok || name == "" || strings.ContainsAny(name, " \t\n#") || err != nil {
+		if name == "" || strings.ContainsAny(name, " \t\n#") || err != nil {
 			return "", fmt.Errorf("host %q: want NAME:ADDRESS, or NAME:host-gateway on a network", extra)
 		}
 		fmt.Fprintf(&text, "%s\t%s\n", ip, name)

@@ -3,9 +3,11 @@
 package network
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,9 +31,14 @@ func freePort(p Port) (uint16, error) {
 		return 0, fmt.Errorf("port %s: %w", p.Exposed(), err)
 	}
 	defer unix.Close(fd)
+	return portOf(fd)
+}
+
+// portOf is the number of a socket's port.
+func portOf(fd int) (uint16, error) {
 	address, err := unix.Getsockname(fd)
 	if err != nil {
-		return 0, fmt.Errorf("port %s: getsockname: %w", p.Exposed(), err)
+		return 0, fmt.Errorf("getsockname: %w", err)
 	}
 	switch a := address.(type) {
 	case *unix.SockaddrInet4:
@@ -39,7 +46,7 @@ func freePort(p Port) (uint16, error) {
 	case *unix.SockaddrInet6:
 		return uint16(a.Port), nil
 	}
-	return 0, fmt.Errorf("port %s: getsockname: %T", p.Exposed(), address)
+	return 0, fmt.Errorf("getsockname: %T", address)
 }
 
 // bound is a socket at the host's side of a port.
@@ -81,17 +88,23 @@ func bound(p Port, family int) (fd int, err error) {
 	return fd, nil
 }
 
-// listener names the program that listens at a port, for people.
+// listener names the program that listens at a port, for people; "" if there is none but a resolver of ours, who does
+// not mind.
 func listener(p Port) string {
-	inode := ""
+	inode, other := "", false
 	for _, file := range []string{p.Protocol, p.Protocol + "6"} {
 		text, err := os.ReadFile("/proc/thread-self/net/" + file)
 		if err != nil {
 			continue
 		}
-		if inode = listening(string(text), p); inode != "" {
-			break
+		for _, socket := range listening(string(text), p) {
+			if !isGateway(socket.address) {
+				inode, other = socket.inode, true
+			}
 		}
+	}
+	if !other && p.HostPort == 53 {
+		return ""
 	}
 	sockets, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, path := range sockets {
@@ -105,22 +118,34 @@ func listener(p Port) string {
 	return "another program"
 }
 
-// listening reads the inode of the socket at a port out of proc_net_tcp(5) and its like:
+// isGateway tells whether an address, as the kernel prints it, is the host's on a network of ours.
+func isGateway(text string) bool {
+	up, _ := listUp() // what cannot be read is nobody's
+	return slices.ContainsFunc(up, func(n Network) bool {
+		a := n.Gateway.As4()
+		return text == fmt.Sprintf("%08X", binary.NativeEndian.Uint32(a[:]))
+	})
+}
+
+// A listeningSocket is one of the kernel's list.
+type listeningSocket struct{ address, inode string }
+
+// listening reads the sockets at a port out of proc_net_tcp(5) and its like:
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 ...
-func listening(text string, p Port) (inode string) {
+func listening(text string, p Port) (list []listeningSocket) {
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		if len(words) < 10 {
 			continue
 		}
-		_, number, _ := strings.Cut(words[1], ":")
+		address, number, _ := strings.Cut(words[1], ":")
 		port, err := strconv.ParseUint(number, 16, 16)
 		const listens = "0A"
 		if err == nil && uint16(port) == p.HostPort && (p.Protocol != "tcp" || words[3] == listens) {
-			return words[9]
+			list = append(list, listeningSocket{address, words[9]})
 		}
 	}
-	return ""
+	return list
 }

@@ -145,7 +145,9 @@ func (h *Host) available(p Port, claims map[uint16][]string, ours []Port) error 
 		err := listen(p, family)
 		switch {
 		case errors.Is(err, unix.EADDRINUSE):
-			return taken(listener(p) + " listens there")
+			if who := listener(p); who != "" {
+				return taken(who + " listens there")
+			}
 		case errors.Is(err, unix.EADDRNOTAVAIL):
 			return taken("it is no address of this host: see ip address")
 		case errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT):

@@ -14,6 +14,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -31,9 +32,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/resolver"
 )
 
-const role = "NETWORK_TEST"
+const (
+	role           = "NETWORK_TEST"
+	resolvConfFile = "/run/resolv.conf" // the host's
+)
 
 var (
 	inVM    = os.Getenv("MICROVM") != ""
@@ -70,6 +75,8 @@ func inWorld(m *testing.M) int {
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"),
 		os.Mkdir("/run/stations", 0o755),
+		os.WriteFile(resolvConfFile, nil, 0o644),
+		unix.Mount(resolvConfFile, "/etc/resolv.conf", "", unix.MS_BIND, ""),
 	)
 	if err != nil {
 		fmt.Println("the tests' world:", err)
@@ -139,6 +146,7 @@ func (w *world) belongings() (list []string) {
 		}
 	}
 	list = append(list, w.rules()...)
+	list = append(list, w.resolvers()...)
 	for _, pattern := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/*/forwarding", "net/ipv6/conf/*/accept_ra", "net/ipv4/conf/*/route_localnet"} {
 		files, _ := filepath.Glob("/proc/sys/" + pattern)
 		for _, file := range files {
@@ -157,6 +165,21 @@ func (w *world) belongings() (list []string) {
 		}
 		return err
 	}))
+	return list
+}
+
+// resolvers lists those of this host.
+func (w *world) resolvers() (list []string) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	ours, err := os.Readlink("/proc/self/ns/net")
+	w.must(err)
+	for _, path := range paths {
+		text, _ := os.ReadFile(path)
+		theirs, _ := os.Readlink(filepath.Join(filepath.Dir(path), "ns/net"))
+		if name, _, _ := strings.Cut(string(text), "\x00"); name == resolver.Name && ours == theirs {
+			list = append(list, "process "+path)
+		}
+	}
 	return list
 }
 
@@ -257,8 +280,7 @@ func (w *world) container(change ...func(*Endpoint)) *Connection {
 
 func (w *world) tryContainer(change ...func(*Endpoint)) (*Connection, error) {
 	w.Helper()
-	e := Endpoint{Namespace: w.space(), ID: fmt.Sprintf("%064x", time.Now().UnixNano()<<12)}
-	e.ID = e.ID[40:] + e.ID[:40]
+	e := Endpoint{Namespace: w.space(), ID: fmt.Sprintf("%016x%048d", rand.Uint64(), 0)}
 	for _, c := range change {
 		c(&e)
 	}
@@ -358,4 +380,8 @@ func hostPort(prefix netip.Prefix, port uint16) string {
 
 func route(to netip.Prefix, gateway string) *netlink.Route {
 	return &netlink.Route{Dst: ipNet(to), Gw: net.ParseIP(gateway)}
+}
+
+func unreachable(to string) *netlink.Route {
+	return &netlink.Route{Dst: ipNet(netip.MustParsePrefix(to)), Type: unix.RTN_UNREACHABLE}
 }
