@@ -12,7 +12,7 @@ import (
 var verbGroups = []struct{ id, title, verbs string }{
 	{"containers", "Containers:", "run create start stop restart kill rm ps inspect logs exec attach wait top stats pause unpause update cp diff commit export"},
 	{"images", "Images:", "pull images rmi tag save load import"},
-	{"networks", "Networks:", "network"},
+	{"networks", "Networks:", "network port"},
 	{"workshop", "Look inside:", "plan rootfs trace dashboard doctor clean"},
 	{"oci", "OCI runtime, for engines:", "state delete list resume events spec features version checkpoint restore"},
 }

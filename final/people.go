@@ -39,6 +39,7 @@ func people(s *session, args []string) error {
 		psCommand(s), inspectCommand(s), logsCommand(s), execCommand(s), attachCommand(s), waitCommand(s),
 		pauseCommand(s), unpauseCommand(s), updateCommand(s), cpCommand(s), diffCommand(s), commitCommand(s),
 		beginCommand(s), endCommand(s),
+		networkCommand(s), portCommand(s),
 		statsCommand(s), topCommand(s), metricsCommand(s), dashboardCommand(s),
 		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
 	)

@@ -40,15 +40,15 @@ func (c *Container) isConnected() bool {
 	return c.Network() != "none" && c.Network() != "host" && !other
 }
 
-// Host is the machine as far as networks go.
-func (e *Engine) Host() *network.Host {
+// Networks are those that containers can be connected to.
+func (e *Engine) Networks() *network.Host {
 	return &network.Host{Door: e.Door, Dir: filepath.Join(e.Root, "networks")}
 }
 
 // checkConnection refuses what a container without a connection cannot have.
 func (c *Container) checkConnection() error {
 	if c.isConnected() {
-		_, err := c.engine.Host().Inspect(c.Network())
+		_, err := c.engine.Networks().Inspect(c.Network())
 		return err
 	}
 	w := c.Wishes
@@ -97,7 +97,7 @@ func (c *Container) connect(pid int) error {
 	if err != nil {
 		return err
 	}
-	connection, err := c.engine.Host().Connect(e)
+	connection, err := c.engine.Networks().Connect(e)
 	if err != nil {
 		return fmt.Errorf("network %s: %w", c.Network(), err)
 	}
@@ -115,15 +115,20 @@ func (c *Container) disconnect() error {
 	if !c.isConnected() {
 		return nil
 	}
-	return c.engine.Host().Disconnect(c.ID)
+	return c.engine.Networks().Disconnect(c.ID)
 }
 
-// Ports are the container's that are reached at the host, as people read them.
-func (c *Container) Ports() (list []string) {
+// PortList are the container's ports that are reached at the host.
+func (c *Container) PortList() []network.Port {
 	if c.State.Connection == nil || !c.State.active() {
 		return nil
 	}
-	for _, port := range c.State.Connection.Ports {
+	return c.State.Connection.Ports
+}
+
+// Ports are those as people read them.
+func (c *Container) Ports() (list []string) {
+	for _, port := range c.PortList() {
 		list = append(list, port.String())
 	}
 	return list

@@ -248,6 +248,20 @@ func (h *Host) part(w *wire, n *Network, c *Connection) error {
 	return h.remove(n.endpointPath(c.ID))
 }
 
+// Connection returns a container's connection; nil if it has none.
+func (h *Host) Connection(id string) (*Connection, error) {
+	paths, err := filepath.Glob(filepath.Join(upDir, "*", "endpoints", id+".json"))
+	if err != nil || len(paths) == 0 {
+		return nil, err
+	}
+	c := &Connection{}
+	err = read(paths[0], c)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return c, err
+}
+
 // Connections returns the connections of one network, or of all for "".
 func (h *Host) Connections(name string) (list []Connection, err error) {
 	if name == "" {

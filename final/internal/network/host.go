@@ -77,9 +77,12 @@ func (h *Host) write(path string, value any) error {
 		temporary := path + ".new"
 		err := os.WriteFile(temporary, append(text, '\n'), 0o644)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
+			if err = errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Chmod(filepath.Dir(path), 0o755)); err == nil {
 				err = os.WriteFile(temporary, append(text, '\n'), 0o644)
 			}
+		}
+		if err == nil {
+			err = os.Chmod(temporary, 0o644) // whatever the umask says: resolvers read it, who are nobody
 		}
 		if err != nil {
 			return err

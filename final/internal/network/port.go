@@ -3,6 +3,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -141,15 +142,9 @@ func (p Port) families() []int {
 	return []int{6}
 }
 
-// sortPorts is the order in which people look for them.
-func sortPorts(list []Port) {
-	slices.SortFunc(list, func(a, b Port) int {
-		if a.Port != b.Port {
-			return int(a.Port) - int(b.Port)
-		}
-		if c := strings.Compare(a.Protocol, b.Protocol); c != 0 {
-			return c
-		}
-		return int(a.HostPort) - int(b.HostPort)
+// SortPorts is the order in which people look for them.
+func SortPorts(list []Port) []Port {
+	return slices.SortedFunc(slices.Values(list), func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), strings.Compare(a.Protocol, b.Protocol), cmp.Compare(a.HostPort, b.HostPort))
 	})
 }

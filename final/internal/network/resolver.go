@@ -82,25 +82,30 @@ func resolverElements(n *Network, state resolverState) []element {
 	})
 }
 
-// startResolver starts the process, as a user who may read but not change anything; where the program is for root
-// alone, as root.
+// startResolver starts the process, with a mount namespace of its own, to leave what it does not need.
 func startResolver(n *Network, files []*os.File) (pid int, err error) {
-	const nobody = 65534
-	for _, credential := range []*syscall.Credential{{Uid: nobody, Gid: nobody}, nil} {
-		cmd := &exec.Cmd{
-			Path: "/proc/self/exe", Args: []string{resolver.Name, n.dir()}, Dir: "/", ExtraFiles: files,
-			Env:         []string{"GOMAXPROCS=2", "GOGC=50"},
-			SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential},
-		}
-		if err = cmd.Start(); err == nil {
-			go cmd.Wait() //nolint:errcheck // only so that it is no zombie should it end before us
-			return cmd.Process.Pid, nil
-		}
-		if !errors.Is(err, unix.EACCES) {
-			break
+	cmd := &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{resolver.Name, n.dir()}, Dir: n.dir(), ExtraFiles: files,
+		Env:         []string{"GOMAXPROCS=2", "GOGC=50"},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Unshareflags: unix.CLONE_NEWNS},
+	}
+	keepDescriptors()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	go cmd.Wait() //nolint:errcheck // only so that it is no zombie should it end before us
+	return cmd.Process.Pid, nil
+}
+
+// keepDescriptors keeps those for ourselves that somebody has left open for us: a pipe that the resolver holds for as
+// long as it lives would keep its reader waiting.
+func keepDescriptors() {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
 		}
 	}
-	return 0, err
 }
 
 // findResolver finds the process by its command line; 0 if there is none.

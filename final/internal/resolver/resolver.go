@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Name is the argv[0] of a resolver. argv[1] is the network's state directory; the sockets and the locked file are
+// Name is the argv[0] of a resolver. argv[1] is the network's state directory, which it is started in; the sockets and the locked file are
 // the descriptors from 3 on.
 const Name = "simple-container resolver"
 
@@ -32,7 +32,11 @@ func init() {
 	if len(os.Args) != 2 || os.Args[0] != Name {
 		return
 	}
-	if err := serve(os.Args[1]); err != nil {
+	err := leaveAll()
+	if err == nil {
+		err = serve(".")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, Name+":", err)
 		os.Exit(1)
 	}
