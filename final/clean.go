@@ -76,6 +76,7 @@ func (c *cleaner) clean() error {
 		}
 	}
 	c.removeAbandoned()
+	c.removeConnections()
 	c.leaveHost()
 	if c.removed == 0 && c.spared == 0 && len(c.errs) == 0 {
 		fmt.Fprintln(c.out, "nothing to clean")
@@ -95,6 +96,16 @@ func (c *cleaner) removeAbandoned() {
 	if !c.dryRun {
 		_ = os.Remove(c.root) // only if it is empty
 	}
+}
+
+// removeConnections removes what dead containers have of the networks, and the networks that nobody is on.
+func (c *cleaner) removeConnections() {
+	verb := "removed"
+	if c.dryRun {
+		verb = "would remove"
+	}
+	host := &network.Host{Door: c.door}
+	c.failed(host.Clean(c.dryRun, func(kind, name string) { c.report(verb, kind, name) }))
 }
 
 // deadOf sorts the ids of what was found, and names those that live. The dead are claimed until unlock.
@@ -190,7 +201,7 @@ func (c *cleaner) leaveHost() {
 		defer lock.Close()
 	}
 	c.removeHalfMade()
-	if left, err := findDirectories(c.door, nil); err != nil || len(left) > 0 {
+	if left, err := findDirectories(c.door, nil); err != nil || len(left) > 0 || network.Up() {
 		c.failed(err)
 		return
 	}

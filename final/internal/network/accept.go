@@ -191,15 +191,25 @@ func (h *Host) unaccept(n *Network) error {
 		found = append(found, slices.DeleteFunc(rules, func(r *nftables.Rule) bool { return !n.owns(r) })...)
 	}
 	for _, rule := range found {
-		if err := nft.DelRule(rule); err != nil {
-			return err
-		}
-		command := fmt.Sprintf("delete rule %s %s %s handle %d", familyName(rule.Table.Family), rule.Table.Name, rule.Chain.Name, rule.Handle)
-		if err := h.flush(nft, command); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := h.deleteRule(rule); err != nil {
 			return err
 		}
 	}
 	return h.unacceptLegacy(n)
+}
+
+// deleteRule deletes a rule by its handle, which no other ever has in its table.
+func (h *Host) deleteRule(rule *nftables.Rule) error {
+	nft := &nftables.Conn{}
+	if err := nft.DelRule(rule); err != nil {
+		return err
+	}
+	command := fmt.Sprintf("delete rule %s %s %s handle %d", familyName(rule.Table.Family), rule.Table.Name, rule.Chain.Name, rule.Handle)
+	err := h.flush(nft, command)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }
 
 func familyName(family nftables.TableFamily) string {

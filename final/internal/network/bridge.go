@@ -21,6 +21,10 @@ func (h *Host) raise(w *wire, n *Network) error {
 		return err
 	}
 	if err == nil {
+		if err := n.checkSpace(); err != nil {
+			n.Bridge = "" // there is nothing to take back
+			return err
+		}
 		bridge, err := w.find(n.Bridge)
 		if err != nil {
 			return err
@@ -48,6 +52,7 @@ func (h *Host) raise(w *wire, n *Network) error {
 	if n.Bridge, err = w.freeName(); err != nil {
 		return err
 	}
+	n.Space = here()
 	if err := h.write(path, n); err != nil {
 		return err
 	}

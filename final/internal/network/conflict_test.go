@@ -317,3 +317,24 @@ func (w *world) routeVia(space string, to netip.Prefix, gateway string) {
 	w.Helper()
 	w.must(w.handle(space).RouteAdd(route(to, gateway)))
 }
+
+// TestElsewhere: from another network namespace all containers look dead, and are left alone.
+func TestElsewhere(t *testing.T) {
+	w := newWorld(t)
+	c := w.container()
+	n := &Network{}
+	file := (&Network{Name: Default}).statePath()
+	w.must(read(file, n))
+	space := n.Space
+	n.Space = "net:[1]"
+	w.must(w.write(file, n))
+	w.must(w.Clean(false, func(kind, name string) { t.Errorf("cleans %s %s", kind, name) }))
+	if err := w.Disconnect(c.ID); err == nil || !strings.Contains(err.Error(), "another network namespace") {
+		t.Errorf("disconnect: %v", err)
+	}
+	if _, err := w.tryContainer(); err == nil || !strings.Contains(err.Error(), "another network namespace") {
+		t.Errorf("connect: %v", err)
+	}
+	n.Space = space
+	w.must(w.write(file, n))
+}

@@ -15,5 +15,5 @@
 //
 // All of it is done by netlink, and remembered in small files below kernel.StateDir that are changed under one
 // lock (host.go). Step 04 shows the idea, and its containers live beside ours: leftover.go finds what those
-// leave, dead.go what ours do.
+// leave, clean.go what ours do.
 package network

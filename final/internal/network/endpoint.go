@@ -204,6 +204,9 @@ func (h *Host) disconnect(id string) error {
 	for _, path := range paths {
 		n, c := &Network{}, &Connection{}
 		err := errors.Join(read(filepath.Join(filepath.Dir(path), "../network.json"), n), read(path, c))
+		if err == nil {
+			err = n.checkSpace()
+		}
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type Network struct {
 	MTU      int               `json:"mtu,omitempty"`      // 0: the uplink's
 	Labels   map[string]string `json:"labels,omitempty"`
 	Bridge   string            `json:"bridge,omitempty"` // the link, as long as it is up
+	Space    string            `json:"space,omitempty"`  // the network namespace that it is up in
 }
 
 // The errors that callers tell apart.
@@ -39,6 +40,21 @@ var (
 	ErrExist    = errors.New("a network of that name is there already")
 	ErrInUse    = errors.New("containers are connected")
 )
+
+// here is the network namespace that we are in: net:[4026531840].
+func here() string {
+	text, _ := os.Readlink("/proc/self/ns/net") // without /proc nothing else works either
+	return text
+}
+
+// checkSpace refuses to touch what is in another namespace: seen from here its links are not there, and all
+// its containers dead.
+func (n *Network) checkSpace() error {
+	if n.Space == "" || n.Space == here() {
+		return nil
+	}
+	return fmt.Errorf("network %s is up in another network namespace, %s; this is %s", n.Name, n.Space, here())
+}
 
 // dir is where a network that is up has its state.
 func (n *Network) dir() string { return filepath.Join(upDir, n.Name) }
