@@ -23,6 +23,9 @@ import (
 //	final run --bundle B X    so does one behind it that Docker's has not: the runtime's
 //	final kill X              Docker's, unless X is one of the runtime's containers and none of the engine's
 func (s *session) isForPeople(name string, args []string) bool {
+	if name == "events" {
+		return !s.oci && isWatch(args)
+	}
 	add, both := flagsOf[name]
 	if !both || s.oci {
 		return false

@@ -40,7 +40,7 @@ func people(s *session, args []string) error {
 		pauseCommand(s), unpauseCommand(s), updateCommand(s), cpCommand(s), diffCommand(s), commitCommand(s),
 		beginCommand(s), endCommand(s),
 		networkCommand(s), portCommand(s),
-		statsCommand(s), topCommand(s), metricsCommand(s), dashboardCommand(s),
+		statsCommand(s), topCommand(s), watchCommand(s), metricsCommand(s), dashboardCommand(s),
 		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
 	)
 	for _, v := range verbs {

@@ -38,8 +38,13 @@ func (g *Group) Files(controller string, keep *Keeper) *Files {
 	return p.filesOf(keep)
 }
 
-// Book returns the files in the tree whose list of processes counts.
-func (g *Group) Book(keep *Keeper) *Files { return g.book().filesOf(keep) }
+// Book returns the files in the tree whose list of processes counts, or nil for a group that is in none.
+func (g *Group) Book(keep *Keeper) *Files {
+	if len(g.parts) == 0 {
+		return nil
+	}
+	return g.book().filesOf(keep)
+}
 
 func (p *part) filesOf(keep *Keeper) *Files {
 	if p.files == nil {

@@ -71,7 +71,7 @@ func (c *Container) withTrees(use func(inside, host *tree.Tree) error) error {
 			return err
 		}
 		defer inside.Close()
-		host, err := tree.Networks()
+		host, err := tree.Host()
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func TestV1(t *testing.T) {
 	memory := tree(t, map[string]string{
 		"memory.usage_in_bytes": "8388608\n", "memory.limit_in_bytes": "16777216\n", "memory.memsw.limit_in_bytes": "33554432\n",
 		"memory.max_usage_in_bytes": "9437184\n", "memory.kmem.usage_in_bytes": "1048576\n", "memory.soft_limit_in_bytes": limitless,
-		"memory.failcnt": "7\n", "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+		"memory.failcnt": "5\n", "memory.memsw.failcnt": "2\n", "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
 		"memory.stat": "cache 1\nrss 1\ninactive_file 1\ntotal_cache 2097152\ntotal_rss 4194304\ntotal_shmem 4096\n" +
 			"total_mapped_file 8192\ntotal_inactive_file 1572864\ntotal_active_file 524288\ntotal_swap 4096\n" +
 			"total_pgfault 300\ntotal_pgmajfault 3\n",

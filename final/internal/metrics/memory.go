@@ -113,6 +113,8 @@ func (m *Memory) readV1(f *cgroup.Files) {
 		}
 	})
 	m.Events.Max, _ = f.Number("memory.failcnt")
+	swap, _ := f.Number("memory.memsw.failcnt") // a limit of memory and swap is met first if it is the same
+	m.Events.Max += swap
 	f.Keyed("memory.oom_control", func(key []byte, n uint64) {
 		if string(key) == "oom_kill" {
 			m.Events.OOMKill = n

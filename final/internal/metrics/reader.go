@@ -102,6 +102,13 @@ func (r *Reader) Close() {
 	}
 }
 
+// Forget closes the files of a container that nobody will ask about again.
+func (r *Reader) Forget(t Target) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(t.ID)
+}
+
 func (r *Reader) forget(id string) {
 	if m := r.meters[id]; m != nil {
 		m.group.CloseFiles()

@@ -42,7 +42,7 @@ var sources = []source{
 	{"memory.low", "memory", "", []string{"memory.low"}, nil},
 	{"memory.swap_limit", "memory", "memory", []string{"memory.swap.max"}, []string{"memory.memsw.limit_in_bytes"}},
 	{"memory.peak", "memory", "memory", []string{"memory.peak"}, []string{"memory.max_usage_in_bytes"}},
-	{"memory.events", "memory", "memory", []string{"memory.events"}, []string{"memory.failcnt", "memory.oom_control"}},
+	{"memory.events", "memory", "memory", []string{"memory.events"}, []string{"memory.failcnt", "memory.memsw.failcnt", "memory.oom_control"}},
 	{"pids.tasks", "pids", "pids", []string{"pids.current"}, []string{"pids.current"}},
 	{"pids.limit", "pids", "pids", []string{"pids.max"}, []string{"pids.max"}},
 	{"pids.peak", "pids", "pids", []string{"pids.peak"}, []string{"pids.peak"}},
