@@ -43,6 +43,7 @@ func people(s *session, args []string) error {
 		statsCommand(s), topCommand(s), watchCommand(s), metricsCommand(s), dashboardCommand(s),
 		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
 	)
+	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root), traceCommand(s))
 	for _, v := range verbs {
 		if command, _, err := root.Find([]string{v.name()}); err != nil || command == root {
 			root.AddCommand(v.help())

@@ -17,6 +17,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // bpfTracer has programs in the kernel count the container's calls, and pass them on through a ring in memory that
@@ -180,8 +182,12 @@ func (b *bpfTracer) attach(s scope, first int) error {
 		{"sys_enter", ebpf.ProgramSpec{Name: "trace_enter", Instructions: writer().enter()}},
 	}
 	for _, hook := range hooks {
-		if err := b.hang(hook.tracepoint, &hook.spec); err != nil {
-			return fmt.Errorf("raw tracepoint %s: %w", hook.tracepoint, err)
+		call := kernel.Call{
+			Op: "bpf", Object: hook.tracepoint, Value: "BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN",
+			Shell: "bpftrace -e 'rawtracepoint:" + hook.tracepoint + " { ... }'",
+		}
+		if err := b.o.Door.Do(call, func() error { return b.hang(hook.tracepoint, &hook.spec) }); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -257,14 +263,26 @@ func (b *bpfTracer) done() <-chan struct{} { return b.ended }
 func (b *bpfTracer) status() (unix.WaitStatus, bool) { return 0, false }
 
 // counts adds up what the processors have counted.
-func (b *bpfTracer) counts() (counts []Count, dropped, lost uint64, err error) {
+func (b *bpfTracer) counts() ([]Count, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	if b.final != nil {
-		return b.final.counts, b.final.dropped, b.final.lost, nil
+		return slices.Clone(b.final.counts), nil
 	}
 	t, err := b.tally()
-	return t.counts, t.dropped, t.lost, err
+	return t.counts, err
+}
+
+// missed is what did not fit.
+func (b *bpfTracer) missed() (dropped, lost uint64, err error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.final != nil {
+		return b.final.dropped, b.final.lost, nil
+	}
+	var t tally
+	err = b.addMissed(&t)
+	return t.dropped, t.lost, err
 }
 
 func (b *bpfTracer) tally() (t tally, err error) {
@@ -277,14 +295,18 @@ func (b *bpfTracer) tally() (t tally, err error) {
 			t.counts = append(t.counts, c)
 		}
 	}
+	return t, b.addMissed(&t)
+}
+
+func (b *bpfTracer) addMissed(t *tally) error {
 	var missed []struct{ Dropped, Lost uint64 }
 	if err := b.maps[mapMissed].Lookup(uint32(0), &missed); err != nil {
-		return t, fmt.Errorf("map %s: %w", mapMissed, err)
+		return fmt.Errorf("map %s: %w", mapMissed, err)
 	}
 	for _, m := range missed {
 		t.dropped, t.lost = t.dropped+m.Dropped, t.lost+m.Lost
 	}
-	return t, nil
+	return nil
 }
 
 // totalsOf is a value of the map of totals, as the programs write it.

@@ -20,12 +20,24 @@ type Call struct {
 	Number uint32
 }
 
+// unknown stands for all numbers that no call has, where only they are counted together.
+const unknown = 0xffffffff
+
 // Name is the call's name; syscall_ and the number if it has none here.
 func (c Call) Name() string {
 	if name, _ := confine.CallName(c.Audit, c.Number); name != "" {
 		return name
 	}
+	if c.Number == unknown {
+		return "unknown"
+	}
 	return fmt.Sprintf("syscall_%d", c.Number)
+}
+
+// nameless tells whether no call is known by this number.
+func (c Call) nameless() bool {
+	name, _ := confine.CallName(c.Audit, c.Number)
+	return name == ""
 }
 
 // Arch is the kind of program that makes it.

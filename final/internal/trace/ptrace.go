@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // ptracer stops every thread of the container at every system call, twice: on its way into the kernel and on
@@ -126,7 +129,11 @@ func (p *ptracer) seizeAll() error {
 
 // seize attaches to a thread and has it stop when it can, so that it can be told to stop at its calls.
 func (p *ptracer) seize(pid, tid int) (bool, error) {
-	err := ptrace(unix.PTRACE_SEIZE, tid, 0, seizeOptions)
+	call := kernel.Call{
+		Op: "ptrace", Object: strconv.Itoa(tid), Value: "PTRACE_SEIZE",
+		Shell: fmt.Sprintf("strace -f -p %d", tid),
+	}
+	err := p.o.Door.Do(call, func() error { return ptrace(unix.PTRACE_SEIZE, tid, 0, seizeOptions) })
 	switch {
 	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EPERM) && !alive(pid, tid):
 		return false, nil
@@ -136,7 +143,7 @@ func (p *ptracer) seize(pid, tid int) (bool, error) {
 		}
 		return false, fmt.Errorf("thread %d: process %d traces it already, and there can be one only", tid, tracerOf(tid))
 	case err != nil:
-		return false, fmt.Errorf("PTRACE_SEIZE %d: %w", tid, err)
+		return false, err
 	}
 	p.thread(tid).known = true
 	return true, ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
@@ -370,14 +377,17 @@ func (p *ptracer) ring() {
 	b.ring()
 }
 
-func (p *ptracer) counts() (counts []Count, dropped, lost uint64, err error) {
+func (p *ptracer) counts() (counts []Count, err error) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	for _, c := range p.tally {
 		counts = append(counts, *c)
 	}
-	return counts, 0, 0, nil
+	return counts, nil
 }
+
+// missed is nothing: every call waits for us.
+func (p *ptracer) missed() (dropped, lost uint64, err error) { return 0, 0, nil }
 
 func (p *ptracer) done() <-chan struct{} { return p.ended }
 

@@ -22,7 +22,7 @@ func callIn(slot int) Call {
 	number := uint32(slot % slots)
 	switch {
 	case slot >= otherOne:
-		return Call{native.audit, 0xffffffff}
+		return Call{native.audit, unknown}
 	case slot >= 2*slots:
 		return Call{native.audit, number | x32Bit}
 	case slot < slots:

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // A kind is one of programs: how the profiles and how the kernel call it.
@@ -38,6 +40,9 @@ type Options struct {
 	// counted.
 	Event func(Event)
 
+	// Door, if not nil, is told what is asked of the kernel.
+	Door *kernel.Door
+
 	// AfterExec leaves out what a container side does before it becomes the command: the trace begins with the
 	// next execve in the container that succeeds.
 	AfterExec bool
@@ -57,7 +62,8 @@ type Tracer struct {
 
 // engine is what the two have in common.
 type engine interface {
-	counts() (counts []Count, dropped, lost uint64, err error)
+	counts() ([]Count, error)
+	missed() (dropped, lost uint64, err error)
 	done() <-chan struct{}                // closed when the container's first process has ended, and all is told
 	status() (_ unix.WaitStatus, ok bool) // how it ended, if it was a child of ours that only the engine could wait for
 	close() error                         // lets go; all that is known is told by then
@@ -65,6 +71,9 @@ type engine interface {
 
 // Start begins to trace.
 func Start(t Target, o Options) (*Tracer, error) {
+	if o.Door == nil {
+		o.Door = &kernel.Door{}
+	}
 	var because error
 	switch o.Engine {
 	case EBPF, Auto, "":
@@ -93,10 +102,15 @@ func Start(t Target, o Options) (*Tracer, error) {
 
 // Summary is what has been counted so far. It may be asked for at any time, also after Close.
 func (t *Tracer) Summary() (Summary, error) {
-	counts, dropped, lost, err := t.engine.counts()
+	now := time.Now()
+	counts, err := t.engine.counts()
+	dropped, lost, missedErr := t.engine.missed()
 	sortCounts(counts)
-	return Summary{At: time.Now(), Counts: counts, Dropped: dropped, Lost: lost}, err
+	return Summary{At: now, Counts: counts, Dropped: dropped, Lost: lost}, errors.Join(err, missedErr)
 }
+
+// Missed is how many events were dropped, and how many calls are missing everywhere, so far.
+func (t *Tracer) Missed() (dropped, lost uint64, err error) { return t.engine.missed() }
 
 // Done is closed when the container's first process has ended and its last event was delivered.
 func (t *Tracer) Done() <-chan struct{} { return t.engine.done() }
