@@ -213,8 +213,11 @@ func (p *ptracer) rung() {
 	closing := p.closing
 	p.mutex.Unlock()
 	if closing {
-		for tid := range p.threads {
-			_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0) // ESRCH: it is stopped already, and will be seen to
+		for tid, t := range p.threads {
+			_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0) // ESRCH: it has ended, which will be told
+			if t.held {
+				p.release(tid)
+			}
 		}
 		return
 	}
@@ -241,11 +244,14 @@ func (p *ptracer) stopped(tid int, status unix.WaitStatus) {
 	case event == unix.PTRACE_EVENT_STOP && signal == unix.SIGTRAP:
 		// A new thread's first stop, or one that we asked for. The first may come before its parent's stop tells
 		// that there is a child; it waits, so that all is told in order.
-		if t := p.thread(tid); !t.known {
+		switch t := p.thread(tid); {
+		case p.isClosing():
+			p.release(tid)
+		case !t.known:
 			t.held = true
-			return
+		default:
+			p.resume(tid, 0)
 		}
-		p.resume(tid, 0)
 	case event == unix.PTRACE_EVENT_STOP:
 		p.halted(tid)
 	default:
@@ -256,7 +262,7 @@ func (p *ptracer) stopped(tid int, status unix.WaitStatus) {
 // halted leaves a thread stopped that was stopped by SIGSTOP or the like. It wakes up for SIGCONT.
 func (p *ptracer) halted(tid int) {
 	if p.isClosing() {
-		p.release(tid, 0) // and it stays stopped
+		p.release(tid) // and it stays stopped
 		return
 	}
 	_ = ptrace(unix.PTRACE_LISTEN, tid, 0, 0) // ESRCH: it was killed
@@ -315,18 +321,22 @@ func (p *ptracer) end(status *unix.WaitStatus) {
 	}
 }
 
-// resume lets a thread run up to its next stop, or, at the end of the trace, lets it go.
+// resume lets a thread run up to its next stop. At the end of the trace that is the one that it was asked for; it is
+// asked again, since any other stop makes the kernel forget.
 func (p *ptracer) resume(tid, signal int) {
+	request := unix.PTRACE_SYSCALL
 	if p.isClosing() {
-		p.release(tid, signal)
-		return
+		_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
+		request = unix.PTRACE_CONT
 	}
-	_ = ptrace(unix.PTRACE_SYSCALL, tid, 0, uintptr(signal)) // ESRCH: it was killed while it was stopped
+	_ = ptrace(request, tid, 0, uintptr(signal)) // ESRCH: it was killed while it was stopped
 }
 
-func (p *ptracer) release(tid, signal int) {
+// release lets a thread go. It must be in the stop that it was asked for: in the one at the end of a call that the
+// stop has interrupted, the kernel has not yet seen to it that the call is made again.
+func (p *ptracer) release(tid int) {
 	p.unfinished(p.threads[tid])
-	if ptrace(unix.PTRACE_DETACH, tid, 0, uintptr(signal)) == nil {
+	if ptrace(unix.PTRACE_DETACH, tid, 0, 0) == nil {
 		delete(p.threads, tid) // else it was killed, and its end will be told
 	}
 }

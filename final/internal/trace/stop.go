@@ -36,6 +36,7 @@ func (p *ptracer) systemCall(tid int) {
 		if t.inside { // else we came when it was half-way
 			t.inside = false
 			t.event.Result, t.event.Duration = info.value, time.Since(t.event.Time)
+			t.event.Endless = p.isClosing() && restarts[t.event.Errno()] != "" // it was us who interrupted it
 			p.tell(t)
 		}
 	}
