@@ -59,8 +59,8 @@ func serve(t *testing.T, s *Server) (url string) {
 	return "http://" + listener.Addr().String() + "/"
 }
 
-// openBrowser opens the page of a server, or an empty one.
-func openBrowser(t *testing.T, s *Server, width, height int64) *browser {
+// openBrowser opens the page of a server, which begins when the browser has, or an empty page.
+func openBrowser(t *testing.T, server func() *Server, width, height int64) *browser {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
@@ -71,9 +71,6 @@ func openBrowser(t *testing.T, s *Server, width, height int64) *browser {
 	}
 	t.Parallel()
 	b := &browser{T: t, url: "about:blank"}
-	if s != nil {
-		b.url = serve(t, s)
-	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(int(width), int(height)),
 		chromedp.NoSandbox, // root has none
@@ -95,6 +92,12 @@ func openBrowser(t *testing.T, s *Server, width, height int64) *browser {
 		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600,
 	})
 	b.colours("dark")
+	if server != nil {
+		url := serve(t, server())
+		b.lock.Lock()
+		b.url = url
+		b.lock.Unlock()
+	}
 	b.do(chromedp.Navigate(b.url))
 	return b
 }
@@ -105,7 +108,10 @@ func (b *browser) hear(event any) {
 	if !ok {
 		return
 	}
-	if to, err := url.Parse(e.Request.URL); err != nil || to.Scheme != "data" && !strings.HasPrefix(e.Request.URL, b.url) {
+	b.lock.Lock()
+	ours := b.url
+	b.lock.Unlock()
+	if to, err := url.Parse(e.Request.URL); err != nil || to.Scheme != "data" && !strings.HasPrefix(e.Request.URL, ours) {
 		b.note("a request to " + e.Request.URL)
 	}
 }
@@ -237,7 +243,7 @@ func name(want string) string {
 
 // Every view, in both colours: what is in it, and that nothing sticks out of the window.
 func TestBrowserViews(t *testing.T) {
-	b := openBrowser(t, newStage().server(), 1280, 720)
+	b := openBrowser(t, newStage().server, 1280, 720)
 	b.await(name("web"))
 	content := map[string]string{
 		"figures": "0.50", "files": "nr_throttled", "namespaces": "4026532508", "mounts": "/dev/shm",
@@ -259,7 +265,7 @@ func TestBrowserViews(t *testing.T) {
 
 // The plots move with the time, and what is written on them stands still.
 func TestBrowserPlots(t *testing.T) {
-	b := openBrowser(t, newStage().server(), 1280, 720)
+	b := openBrowser(t, newStage().server, 1280, 720)
 	const line = `document.querySelector("#figure-cpu .line").getAttribute("d")`
 	const limit = `document.querySelector("#figure-memory .limit").getAttribute("y1")`
 	b.await(line + ".length > 500")
@@ -289,7 +295,7 @@ func TestBrowserPlots(t *testing.T) {
 
 func TestBrowserKeys(t *testing.T) {
 	st := newStage()
-	b := openBrowser(t, st.server(), 1280, 720)
+	b := openBrowser(t, st.server, 1280, 720)
 	b.await(name("web"))
 	for _, step := range []struct{ keys, want string }{
 		{"j", name("worker")},
@@ -336,7 +342,7 @@ func TestBrowserContainersComeAndGo(t *testing.T) {
 	st := newStage()
 	all := st.containers
 	st.containers = nil
-	b := openBrowser(t, st.server(), 1280, 720)
+	b := openBrowser(t, st.server, 1280, 720)
 	b.await(`document.querySelector("h1").checkVisibility() === false && document.body.innerText.includes("sudo final run -it lab")`)
 	b.picture("empty-dark")
 	b.colours("light")
@@ -358,7 +364,7 @@ func TestBrowserContainersComeAndGo(t *testing.T) {
 }
 
 func TestBrowserPhone(t *testing.T) {
-	b := openBrowser(t, newStage().server(), 390, 844)
+	b := openBrowser(t, newStage().server, 390, 844)
 	b.await(name("web"))
 	for i, view := range viewNames {
 		b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.querySelector("#view-%s").click()`, view)))
@@ -395,7 +401,7 @@ func TestBrowserHostileText(t *testing.T) {
 		return errors.New(attack)
 	}
 	source.Namespaces = func(string) ([]Namespace, error) { return nil, errors.New(attack) }
-	b := openBrowser(t, New(source), 1280, 720)
+	b := openBrowser(t, func() *Server { return New(source) }, 1280, 720)
 	b.await(fmt.Sprintf(`document.querySelector("#name").textContent === %s`, strconv.Quote(attack)))
 	for i, view := range viewNames {
 		b.press(fmt.Sprint(i + 1))
@@ -457,7 +463,7 @@ func TestBrowserReadme(t *testing.T) {
 		}
 		return
 	}
-	b := openBrowser(t, newStage().server(), 1280, 720)
+	b := openBrowser(t, newStage().server, 1280, 720)
 	b.await(`document.querySelector("#figure-cpu .line").getAttribute("d").length > 500`)
 	b.settle()
 	if err := os.WriteFile(file, b.picture("readme"), 0o644); err != nil {

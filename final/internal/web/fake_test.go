@@ -43,6 +43,7 @@ func newStage() *stage {
 // server has looked at the stage for a while.
 func (st *stage) server() *Server {
 	s := New(st.source())
+	st.began = time.Now()
 	for i := range before {
 		for _, c := range st.containers {
 			if c.Pid != 0 {
@@ -122,13 +123,13 @@ func (st *stage) files(string) ([]File, error) {
 	n := int(st.seconds())
 	const dir = "/sys/fs/cgroup/oci-simple-container-4f1c9ab27e30/"
 	return []File{
-		{"cpu", dir + "cpu.stat", fmt.Sprintf("usage_usec %d\nuser_usec 22\nsystem_usec 20\nnr_periods %d\nnr_throttled 361\nthrottled_usec 18044021", 42371820+n*160233, n*10), []string{"usage_usec", "nr_periods", "nr_throttled", "throttled_usec"}, "time used; periods with a quota, and those in which it ran out"},
-		{"cpu", dir + "cpu.max", "50000 100000", nil, "the quota, and of which period, in microseconds"},
+		{"cpu", dir + "cpu.stat", fmt.Sprintf("usage_usec %d\nuser_usec 22\nsystem_usec 20\nnr_periods %d\nnr_throttled 361\nthrottled_usec 18044021", 42371820+n*160233, n*10), []string{"usage_usec", "nr_periods", "nr_throttled", "throttled_usec"}, "time; periods, and those in which the quota ran out"},
+		{"cpu", dir + "cpu.max", "50000 100000", nil, "the quota in each period, microseconds"},
 		{"memory", dir + "memory.current", fmt.Sprint(36700160 + n*4096), nil, "bytes in use"},
 		{"memory", dir + "memory.max", "67108864", nil, "the limit"},
-		{"memory", dir + "memory.stat", "anon 29360128\nfile 4194304\nkernel 2097152\ninactive_file 3145728", []string{"anon", "inactive_file"}, "what it is; inactive_file can be taken back at will"},
-		{"memory", dir + "memory.events", "low 0\nhigh 0\nmax 12\noom 0\noom_kill 0", []string{"max", "oom_kill"}, "how often the limit was met, and killed"},
-		{"pids", dir + "pids.current", "7", nil, "tasks: processes and their threads"},
+		{"memory", dir + "memory.stat", "anon 29360128\nfile 4194304\nkernel 2097152\ninactive_file 3145728", []string{"anon", "inactive_file"}, "inactive_file can be taken back at will"},
+		{"memory", dir + "memory.events", "low 0\nhigh 0\nmax 12\noom 0\noom_kill 0", []string{"max", "oom_kill"}, "the limit was met, and killed"},
+		{"pids", dir + "pids.current", "7", nil, "processes and threads"},
 		{"pids", dir + "pids.max", "32", nil, "the limit"},
 		{"network", "/proc/48120/net/dev", "Inter-|   Receive                  |  Transmit\n face |bytes    packets errs    |bytes    packets errs\n  eth0: 41960731   31021    0      14688102   28711    0", nil, "what each link has carried"},
 	}, nil

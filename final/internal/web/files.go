@@ -16,24 +16,24 @@ var cgroupFiles = []struct {
 	keys       []string
 	means      string
 }{
-	{"cpu", "", "cpu.stat", []string{"usage_usec", "nr_periods", "nr_throttled", "throttled_usec"}, "time used; periods with a quota, and those in which it ran out"},
-	{"cpu", "", "cpu.max", nil, "the quota, and of which period, in microseconds"},
+	{"cpu", "", "cpu.stat", []string{"usage_usec", "nr_periods", "nr_throttled", "throttled_usec"}, "time; periods, and those in which the quota ran out"},
+	{"cpu", "", "cpu.max", nil, "the quota in each period, microseconds"},
 	{"cpu", "cpuacct", "cpuacct.usage", nil, "time used, in nanoseconds"},
-	{"cpu", "cpu", "cpu.cfs_quota_us", nil, "the quota in microseconds; -1 is none"},
+	{"cpu", "cpu", "cpu.cfs_quota_us", nil, "the quota, microseconds"},
 	{"cpu", "cpu", "cpu.cfs_period_us", nil, "of which period"},
 	{"cpu", "cpu", "cpu.stat", []string{"nr_periods", "nr_throttled", "throttled_time"}, "periods, and those in which the quota ran out"},
 	{"memory", "", "memory.current", nil, "bytes in use"},
 	{"memory", "", "memory.max", nil, "the limit"},
-	{"memory", "", "memory.stat", []string{"anon", "inactive_file"}, "what it is; inactive_file can be taken back at will"},
-	{"memory", "", "memory.events", []string{"max", "oom_kill"}, "how often the limit was met, and killed"},
+	{"memory", "", "memory.stat", []string{"anon", "inactive_file"}, "inactive_file can be taken back at will"},
+	{"memory", "", "memory.events", []string{"max", "oom_kill"}, "the limit was met, and killed"},
 	{"memory", "memory", "memory.usage_in_bytes", nil, "bytes in use"},
-	{"memory", "memory", "memory.limit_in_bytes", nil, "the limit; the largest number is none"},
-	{"memory", "memory", "memory.stat", []string{"total_rss", "total_inactive_file"}, "what it is; inactive_file can be taken back at will"},
-	{"memory", "memory", "memory.oom_control", []string{"oom_kill"}, "how often it was killed at the limit"},
-	{"pids", "", "pids.current", nil, "tasks: processes and their threads"},
+	{"memory", "memory", "memory.limit_in_bytes", nil, "the limit"},
+	{"memory", "memory", "memory.stat", []string{"total_rss", "total_inactive_file"}, "inactive_file can be taken back at will"},
+	{"memory", "memory", "memory.oom_control", []string{"oom_kill"}, "kills at the limit"},
+	{"pids", "", "pids.current", nil, "processes and threads"},
 	{"pids", "", "pids.max", nil, "the limit"},
 	{"pids", "", "pids.events", nil, "how often fork was refused"},
-	{"pids", "pids", "pids.current", nil, "tasks: processes and their threads"},
+	{"pids", "pids", "pids.current", nil, "processes and threads"},
 	{"pids", "pids", "pids.max", nil, "the limit"},
 	{"pids", "pids", "pids.events", nil, "how often fork was refused"},
 }
@@ -49,8 +49,8 @@ func (m *machine) files(id string) (list []File, err error) {
 	}
 	for _, row := range cgroupFiles {
 		dir, ok := c.Cgroups[row.controller]
-		if !ok {
-			continue
+		if _, elsewhere := c.Cgroups[row.figure]; !ok || row.controller == "" && elsewhere {
+			continue // where a controller is on v1, v2 has at most a part of it
 		}
 		path := filepath.Join(dir, row.name)
 		if text, err := kernel.ReadFile(path); err == nil {

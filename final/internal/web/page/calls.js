@@ -16,11 +16,11 @@ export class Calls {
     this.element = h("div", { class: "calls" },
       h("section", { class: "rates" },
         h("p", { class: "big" }, this.total, " ", this.all),
+        this.engine,
         h("table", {},
           h("thead", {}, h("tr", {}, [["call", ""], ["a second", "right"], ["in all", "right"], ["errors", "right"]].map(([t, c]) =>
             h("th", { scope: "col", class: c || null }, t)))),
-          this.rates),
-        this.engine),
+          this.rates)),
       h("section", { class: "stream", "aria-label": "The last calls" }, this.reason, this.recent));
     this.pending = [];
   }
@@ -39,8 +39,8 @@ export class Calls {
     this.reason.hidden = !t.reason;
     this.element.classList.toggle("none", Boolean(t.reason) && t.total === 0);
     say(this.total, whole(t.byNow));
-    say(this.all, `calls a second, ${whole(t.total)} in all`);
-    say(this.engine, `seen by ${{ ebpf: "eBPF", ptrace: "ptrace" }[t.engine] ?? t.engine}` +
+    say(this.all, "calls a second");
+    say(this.engine, `${whole(t.total)} in all, seen by ${{ ebpf: "eBPF", ptrace: "ptrace" }[t.engine] ?? t.engine}` +
       (t.why ? ` (${t.why})` : "") + (t.dropped > 0 ? `; ${whole(t.dropped)} calls are missing` : ""));
     this.engine.hidden = !t.engine;
     const peak = Math.max(1, ...t.rates.map((r) => r.byNow));

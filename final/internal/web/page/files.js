@@ -34,8 +34,8 @@ export class Files {
     const wide = shown.some((line) => line.length > 40);
     return h("article", { class: wide ? "file wide" : "file" },
       h("h4", {}, f.path.slice(dir.length)),
+      h("p", { class: "means" }, f.means, rest > 0 ? ` (${rest} more lines)` : null),
       h("pre", {}, shown.flatMap((line) =>
-        [h("span", { class: changed(line) ? "changed" : null }, wide ? line.replace(/ +/g, " ").trim() : line), "\n"])),
-      h("p", { class: "means" }, f.means, rest > 0 ? ` (and ${rest} more lines)` : null));
+        [h("span", { class: changed(line) ? "changed" : null }, wide ? line.replace(/ +/g, " ").trim() : line), "\n"])));
   }
 }
