@@ -36,7 +36,11 @@ Nothing is measured while no page is open. It ends with Ctrl-C.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
-			return dashboard(ctx, command.OutOrStdout(), address, web.Machine(s.runtime()))
+			source := web.Machine(s.runtime(), nil)
+			source.Hint = []string{
+				"mkdir hello; cd hello", "final rootfs rootfs; final spec", "sudo final run hello",
+			}
+			return dashboard(ctx, command.OutOrStdout(), address, source)
 		},
 	}
 	command.Flags().StringVar(&address, "listen", "127.0.0.1:8080", "the `address` to serve the page on")

@@ -17,9 +17,10 @@ import (
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
-// Machine is the source of what is really there: the containers of a runtime, whoever made them.
-func Machine(r *runtime.Runtime) Source {
-	m := &machine{runtime: r}
+// Machine is the source of what is really there: the containers of a runtime, whoever made them. engine, if not nil,
+// returns those that an engine knows by names and images, also such as do not run; its ids are the runtime's.
+func Machine(r *runtime.Runtime, engine func() ([]Container, error)) Source {
+	m := &machine{runtime: r, engine: engine}
 	return Source{
 		Containers: m.containers, Files: m.files, Namespaces: m.namespaces, Mounts: m.mounts, Processes: m.processes,
 		Path: m.path, Calls: m.calls, Blind: m.blind(),
@@ -28,6 +29,7 @@ func Machine(r *runtime.Runtime) Source {
 
 type machine struct {
 	runtime *runtime.Runtime
+	engine  func() ([]Container, error)
 	reader  metrics.Reader // of the figures: it keeps files open
 }
 
@@ -44,12 +46,17 @@ func (m *machine) blind() (reasons []string) {
 
 // containers are all that there are, those that are gone meanwhile left out.
 func (m *machine) containers() (list []Container, err error) {
+	if m.engine != nil {
+		if list, err = m.engine(); err != nil {
+			return nil, err
+		}
+	}
 	all, err := m.runtime.List()
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil // blind has said it
+		return list, nil // blind has said it
 	}
 	if err != nil {
-		return nil, err
+		return list, err
 	}
 	var targets []metrics.Target
 	for _, c := range all {
@@ -57,23 +64,35 @@ func (m *machine) containers() (list []Container, err error) {
 		if err != nil {
 			continue
 		}
-		name, image := named(state)
-		list = append(list, Container{
-			ID: state.ID, Name: name, Image: image, Status: string(state.Status), Since: state.Created, Pid: state.Pid,
-		})
+		list = merge(list, state)
 		if state.Pid != 0 {
 			targets = append(targets, metrics.Target{ID: c.ID, Pid: c.Pid, Cgroups: c.Cgroups, Created: c.Created})
 		}
 	}
 	samples, err := m.reader.All(targets) // an error is that of some; the others have figures
 	for _, sample := range samples {
-		i := slices.IndexFunc(list, func(c Container) bool { return c.ID == sample.ID })
-		list[i].Figures = plotted(sample.Figures)
+		list[find(list, sample.ID)].Figures = plotted(sample.Figures)
 	}
 	slices.SortFunc(list, func(a, b Container) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return list, err
+}
+
+// merge adds a container of the runtime to the list, or what the runtime knows of one that is there already.
+func merge(list []Container, state *runtime.State) []Container {
+	if i := find(list, state.ID); i >= 0 {
+		list[i].Status, list[i].Pid = string(state.Status), state.Pid
+		return list
+	}
+	name, image := named(state)
+	return append(list, Container{
+		ID: state.ID, Name: name, Image: image, Status: string(state.Status), Since: state.Created, Pid: state.Pid,
+	})
+}
+
+func find(list []Container, id string) int {
+	return slices.IndexFunc(list, func(c Container) bool { return c.ID == id })
 }
 
 // Engines write into the annotations what they call a container and its image.

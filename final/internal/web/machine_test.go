@@ -51,6 +51,20 @@ func TestNamed(t *testing.T) {
 	}
 }
 
+// An engine knows a container's name, the runtime whether it runs.
+func TestMerge(t *testing.T) {
+	list := []Container{{ID: "a", Name: "web", Image: "nginx", Status: "starting"}, {ID: "b", Name: "old", Status: "exited"}}
+	list = merge(list, &runtime.State{ID: "a", Status: runtime.Running, Pid: 7, Bundle: "/x/bundle"})
+	list = merge(list, &runtime.State{ID: "c", Status: runtime.Created, Pid: 9, Bundle: "/x/bundle"})
+	want := []Container{
+		{ID: "a", Name: "web", Image: "nginx", Status: "running", Pid: 7}, {ID: "b", Name: "old", Status: "exited"},
+		{ID: "c", Name: "c", Image: "bundle", Status: "created", Pid: 9},
+	}
+	if diff := cmp.Diff(want, list); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestMountTree(t *testing.T) {
 	const text = `100 90 0:40 / / rw,relatime - overlay overlay rw,lowerdir=/l2:/l1,upperdir=/u,workdir=/w
 102 100 0:41 / /proc rw,nosuid - proc proc rw

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/network"
 )
 
 // A netView is what one network namespace has.
@@ -48,7 +49,25 @@ func (m *machine) path(id string) (p Path, err error) {
 	if err != nil {
 		return p, err
 	}
-	return follow(inside, host), nil
+	p = follow(inside, host)
+	i := slices.IndexFunc(p.Hops, func(h Hop) bool { return h.Kind == "rules" })
+	if i >= 0 {
+		p.Hops[i].Facts = append(p.Hops[i].Facts, published(id)...)
+	}
+	return p, nil
+}
+
+// published are the ports of a container that are reached at the host.
+func published(id string) (facts []string) {
+	connections, _ := (&network.Host{Door: &kernel.Door{}}).Connections("") // it is no container of ours, then
+	for _, c := range connections {
+		for _, port := range c.Ports {
+			if c.ID == id {
+				facts = append(facts, "published "+port.String())
+			}
+		}
+	}
+	return facts
 }
 
 // viewNetOf looks from a thread that joins the network namespace of a process, and ends with the look.

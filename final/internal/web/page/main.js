@@ -130,7 +130,7 @@ function renderHead(line, list) {
   document.title = `${line.name} – containers`;
   say(byId("name"), line.name);
   const age = span(list.time - Date.parse(line.since));
-  const about = [line.image, `${line.status}, ${age}`, line.pid ? `host pid ${line.pid}` : ""];
+  const about = [line.image, line.pid ? `${line.status}, ${age}` : line.status, line.pid ? `host pid ${line.pid}` : ""];
   say(byId("about"), about.filter(Boolean).join("  ·  "));
   if (!byId("views").firstChild) {
     byId("views").append(...views.map((v, i) =>
