@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/web"
 )
@@ -36,15 +39,46 @@ Nothing is measured while no page is open. It ends with Ctrl-C.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
-			source := web.Machine(s.runtime(), nil)
-			source.Hint = []string{
-				"mkdir hello; cd hello", "final rootfs rootfs; final spec", "sudo final run hello",
-			}
+			source := web.Machine(s.runtime(), s.engineContainers())
+			source.Hint = []string{"sudo final run -it lab"}
 			return dashboard(ctx, command.OutOrStdout(), address, source)
 		},
 	}
 	command.Flags().StringVar(&address, "listen", "127.0.0.1:8080", "the `address` to serve the page on")
 	return command
+}
+
+// engineContainers returns what the engine knows of its containers; nil if they are not those to be shown.
+func (s *session) engineContainers() func() ([]web.Container, error) {
+	if s.root != kernel.OCIStateDir || os.Geteuid() != 0 {
+		return nil
+	}
+	e := s.engine()
+	return func() (list []web.Container, err error) {
+		all, err := e.List(engine.ListOptions{All: true})
+		for _, c := range all {
+			list = append(list, web.Container{
+				ID: c.ID, Name: c.Name, Image: cmp.Or(c.Image, c.Rootfs), Status: stateOf(c.State),
+				Since: latest(c.Created, c.State.StartedAt),
+			})
+		}
+		return list, err
+	}
+}
+
+// stateOf is where a container is in its life, in a word; for one that has ended, with how.
+func stateOf(s engine.State) string {
+	if s.Status == engine.Exited {
+		return fmt.Sprintf("exited (%d)", s.ExitCode)
+	}
+	return string(s.Status)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // dashboard serves the page until the context is done.

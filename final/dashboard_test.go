@@ -35,10 +35,10 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 	run(t, "ip", "link", "set", "lo", "up")
 	pid := startContainer(t)
 	connect(t, pid)
-	url := startDashboard(t)
+	url := startDashboard(t, "dashboard", "--listen", "127.0.0.1:0")
 
 	var files []web.File
-	ask(t, url, "files", &files, func() bool { return len(files) > 8 })
+	ask(t, url+"stream?id=web&view=files", "files", &files, func() bool { return len(files) > 8 })
 	for _, name := range []string{"memory.max", "memory.limit_in_bytes"} {
 		i := slices.IndexFunc(files, func(f web.File) bool { return filepath.Base(f.Path) == name })
 		if i >= 0 && (files[i].Text != "67108864" || !strings.HasPrefix(readText(t, files[i].Path), "67108864")) {
@@ -47,7 +47,7 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 	}
 
 	var namespaces []web.Namespace
-	ask(t, url, "namespaces", &namespaces, func() bool { return len(namespaces) > 6 })
+	ask(t, url+"stream?id=web&view=namespaces", "namespaces", &namespaces, func() bool { return len(namespaces) > 6 })
 	for _, n := range namespaces {
 		want := readLink(t, fmt.Sprintf("/proc/%d/ns/%s", pid, n.Kind))
 		here := readLink(t, "/proc/self/ns/"+n.Kind)
@@ -57,7 +57,7 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 	}
 
 	var processes web.Processes
-	ask(t, url, "processes", &processes, func() bool { return len(processes.Processes) > 1 })
+	ask(t, url+"stream?id=web&view=processes", "processes", &processes, func() bool { return len(processes.Processes) > 1 })
 	if p := processes.Processes[0]; p.Host != pid || p.Inside != 1 || p.Depth != 0 {
 		t.Errorf("the first process: %+v, want %d", p, pid)
 	}
@@ -66,14 +66,14 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 	}
 
 	var mounts web.Mounts
-	ask(t, url, "mounts", &mounts, func() bool { return len(mounts.Mounts) > 0 })
+	ask(t, url+"stream?id=web&view=mounts", "mounts", &mounts, func() bool { return len(mounts.Mounts) > 0 })
 	lines := strings.Count(readText(t, fmt.Sprintf("/proc/%d/mountinfo", pid)), "\n")
 	if len(mounts.Mounts) != lines || mounts.Mounts[0].Target != "/" {
 		t.Errorf("%d mounts, the kernel says %d: %+v", len(mounts.Mounts), lines, mounts.Mounts)
 	}
 
 	var path web.Path
-	ask(t, url, "path", &path, func() bool { return len(path.Hops) > 0 })
+	ask(t, url+"stream?id=web&view=path", "path", &path, func() bool { return len(path.Hops) > 0 })
 	var hops []string
 	for _, h := range path.Hops {
 		hops = append(hops, h.Name)
@@ -92,7 +92,7 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 			Memory, Pids uint64
 		}
 	}
-	ask(t, url, "figures", &figures, func() bool { return len(figures.Points) > 0 && figures.Points[0].CPU > 0 })
+	ask(t, url+"stream?id=web&view=figures", "figures", &figures, func() bool { return len(figures.Points) > 0 && figures.Points[0].CPU > 0 })
 	if l := figures.Limits; l.CPU != 0.5 || l.Memory != 64<<20 || l.Pids != 64 {
 		t.Errorf("limits %+v", l)
 	}
@@ -105,11 +105,39 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 		Recent []web.Call
 		Reason string
 	}
-	ask(t, url, "calls", &calls, func() bool { return calls.Total > 10 && len(calls.Recent) > 0 || calls.Reason != "" })
+	ask(t, url+"stream?id=web&view=calls", "calls", &calls, func() bool { return calls.Total > 10 && len(calls.Recent) > 0 || calls.Reason != "" })
 	if calls.Reason != "" {
 		t.Errorf("calls: %s", calls.Reason)
 	}
 	lookInBrowser(t, url, pid)
+}
+
+// TestDashboardKnowsNames: containers of the engine have their names and images, also when they have ended.
+func TestDashboardKnowsNames(t *testing.T) {
+	if !inWorld(t) {
+		return
+	}
+	run(t, "ip", "link", "set", "lo", "up")
+	data := t.TempDir()
+	runs := []string{"--data-root", data, "run", "-d", "--network", "none", "--env", actAs + "=final", "--name"}
+	call(t, append(slices.Clone(runs), "hello", "lab", "sleep", "1000")...)
+	t.Cleanup(func() { call(t, "--data-root", data, "rm", "--force", "hello", "done") })
+	call(t, append(slices.Clone(runs), "done", "lab", "sh", "-c", "exit 7")...)
+	url := startDashboard(t, "--data-root", data, "dashboard", "--listen", "127.0.0.1:0")
+	var list struct {
+		Containers []web.Container
+		Problem    string
+	}
+	ask(t, url+"stream?", "list", &list, func() bool {
+		return len(list.Containers) == 2 && list.Containers[0].Status == "exited (7)"
+	})
+	first, second := list.Containers[0], list.Containers[1]
+	if first.Name != "done" || first.Image != "lab" || first.Pid != 0 {
+		t.Errorf("%+v", first)
+	}
+	if second.Name != "hello" || second.Image != "lab" || second.Pid == 0 || second.Status != "running" || list.Problem != "" {
+		t.Errorf("%+v %s", second, list.Problem)
+	}
 }
 
 // startContainer starts one that is busy, and limited.
@@ -132,31 +160,33 @@ func startContainer(t *testing.T) (pid int) {
 		t.Fatal(err)
 	}
 	write(t, bundle+"/config.json", string(text))
-	for _, args := range [][]string{{"create", "--bundle", bundle, "web"}, {"start", "web"}} {
-		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
-		cmd.Env = append(os.Environ(), actAs+"=final")
-		complaint, err := os.Create(filepath.Join(bundle, "complaint")) // no pipe: the container would keep it open
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Stderr = complaint
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("%s: %v: %s", args, err, readText(t, complaint.Name()))
-		}
-	}
-	t.Cleanup(func() {
-		cmd := exec.Command("/proc/self/exe", "delete", "--force", "web") // the test's context is done by now
-		cmd.Env = append(os.Environ(), actAs+"=final")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("delete: %v: %s", err, out)
-		}
-	})
+	call(t, "create", "--bundle", bundle, "web")
+	t.Cleanup(func() { call(t, "delete", "--force", "web") })
+	call(t, "start", "web")
 	out, _, _ := final(t, "state", "web")
 	var state runtime.State
 	if err := json.Unmarshal([]byte(out), &state); err != nil || state.Pid == 0 {
 		t.Fatalf("state %q: %v", out, err)
 	}
 	return state.Pid
+}
+
+// call runs the program, with a file for what it says: a container would keep a pipe open. It may be called when the
+// test's context is done.
+func call(t *testing.T, args ...string) {
+	t.Helper()
+	said, err := os.CreateTemp("", "said")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(said.Name())
+	defer said.Close()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), actAs+"=final")
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v: %s", args, err, readText(t, said.Name()))
+	}
 }
 
 // connect gives the container a way out, as a network of containers has it.
@@ -179,9 +209,9 @@ func connect(t *testing.T, pid int) {
 }
 
 // startDashboard starts it as people do, and reads the address it says.
-func startDashboard(t *testing.T) (url string) {
+func startDashboard(t *testing.T, args ...string) (url string) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", "dashboard", "--listen", "127.0.0.1:0")
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), actAs+"=final")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -205,12 +235,12 @@ func startDashboard(t *testing.T) (url string) {
 	return url
 }
 
-// ask opens a stream with a view of the container, until what comes is enough.
+// ask reads a stream until what comes of one kind is enough.
 func ask(t *testing.T, url, view string, into any, enough func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, "GET", url+"stream?id=web&view="+view, nil)
+	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

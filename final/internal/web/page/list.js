@@ -36,7 +36,7 @@ function makeRow() {
 
 function fill(row, c, selected, view, time) {
   row.link.setAttribute("href", "#" + [c.id, view].map(encodeURIComponent).join("/"));
-  row.link.className = c.status;
+  row.link.className = c.pid ? c.status : "ended";
   if (selected) row.link.setAttribute("aria-current", "true");
   else row.link.removeAttribute("aria-current");
   say(row.name, c.name);
