@@ -72,13 +72,14 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 		t.Errorf("%d mounts, the kernel says %d: %+v", len(mounts.Mounts), lines, mounts.Mounts)
 	}
 
+	const chain = "forward: ip filter, policy drop"
 	var path web.Path
 	ask(t, url+"stream?id=web&view=path", "path", &path, func() bool { return len(path.Hops) > 0 })
 	var hops []string
 	for _, h := range path.Hops {
 		hops = append(hops, h.Name)
 	}
-	if !slices.Equal(hops, []string{"eth0", "sc1", "sc0", "routing"}) || path.Hops[0].Addresses[0] != "10.213.0.2/24" {
+	if !slices.Equal(hops, []string{"eth0", "sc1", "sc0", "nft"}) || !slices.Contains(path.Hops[3].Facts, chain) || path.Hops[0].Addresses[0] != "10.213.0.2/24" {
 		t.Errorf("hops %q, %+v", hops, path.Hops)
 	}
 
@@ -202,6 +203,7 @@ func connect(t *testing.T, pid int) {
 		"nsenter -t " + number + " -n ip addr add 10.213.0.2/24 dev eth0",
 		"nsenter -t " + number + " -n ip link set eth0 up",
 		"nsenter -t " + number + " -n ip route add default via 10.213.0.1",
+		"iptables-nft -P FORWARD DROP",
 	} {
 		words := strings.Fields(line)
 		run(t, words[0], words[1:]...)

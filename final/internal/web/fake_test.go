@@ -179,7 +179,7 @@ func (st *stage) path(string) (Path, error) {
 		{"link", "eth0", true, true, []string{"10.213.0.2/24", "fd5c:10::2/64"}, []string{"veth, mtu 1500", "default via 10.213.0.1"}, true, 41960731 + n*1500, 14688102},
 		{"peer", "sc3f1c9a", false, true, nil, []string{"veth, mtu 1500", "on sc0"}, true, 14688102, 41960731 + n*1500},
 		{"bridge", "sc0", false, true, []string{"10.213.0.1/24"}, []string{"bridge, mtu 1500"}, true, 14121920, 41112030 + n*1500},
-		{"rules", "routing", false, true, nil, []string{"ip_forward = 1", "masquerade 10.213.0.0/24"}, false, 0, 0},
+		{"rules", "nft", false, true, nil, []string{"ip_forward = 1", "published 8080:80", "forward: inet simple_container", "postrouting: inet simple_container"}, false, 0, 0},
 		{"uplink", "enp1s0", false, true, []string{"192.0.2.17/24"}, []string{"mtu 1500", "default via 192.0.2.1"}, true, 982120113 + n*1500, 44127090},
 	}}, nil
 }

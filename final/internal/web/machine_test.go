@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/simple-container/simple-container/final/internal/metrics"
@@ -61,6 +62,26 @@ func TestMerge(t *testing.T) {
 		{ID: "c", Name: "c", Image: "bundle", Status: "created", Pid: 9},
 	}
 	if diff := cmp.Diff(want, list); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestChainFacts(t *testing.T) {
+	drop := nftables.ChainPolicyDrop
+	ours := &nftables.Table{Family: nftables.TableFamilyINet, Name: "simple_container"}
+	filter := &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "filter"}
+	got := chainFacts([]*nftables.Chain{
+		{Table: filter, Name: "FORWARD", Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop},
+		{Table: filter, Name: "DOCKER-USER"},
+		{Table: filter, Name: "INPUT", Hooknum: nftables.ChainHookInput},
+		{Table: ours, Name: "masquerade", Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource},
+		{Table: ours, Name: "forward", Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityMangle},
+		{Table: &nftables.Table{Family: nftables.TableFamilyNetdev}, Hooknum: nftables.ChainHookForward},
+	})
+	want := []string{
+		"forward: inet simple_container", "forward: ip filter, policy drop", "postrouting: inet simple_container masquerade",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -51,10 +51,16 @@ func (m *machine) path(id string) (p Path, err error) {
 	}
 	p = follow(inside, host)
 	i := slices.IndexFunc(p.Hops, func(h Hop) bool { return h.Kind == "rules" })
-	if i >= 0 {
-		p.Hops[i].Facts = append(p.Hops[i].Facts, published(id)...)
+	if i < 0 {
+		return p, nil
 	}
-	return p, nil
+	p.Hops[i].Facts = append(p.Hops[i].Facts, published(id)...)
+	chains, err := filters()
+	if len(chains) > 0 {
+		p.Hops[i].Name = "nft"
+	}
+	p.Hops[i].Facts = append(p.Hops[i].Facts, chains...)
+	return p, err
 }
 
 // published are the ports of a container that are reached at the host.
