@@ -36,6 +36,7 @@ test-vm: setup ## the graders, on both architectures, and the runtime on cgroup 
 	$(go) run ./vagrant/microvm -once -arch amd64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm -once -arch arm64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm $(addprefix ./final/internal/,$(final))
+	$(go) run ./vagrant/microvm -run Dashboard ./final
 
 fuzz: ## ten seconds for each fuzz target
 	$(go) test -run '^$$' -fuzz FuzzArguments -fuzztime 10s ./final

@@ -121,9 +121,15 @@ func named(s *runtime.State) (name, image string) {
 	return pick(nameKeys, name), pick(imageKeys, filepath.Base(s.Bundle))
 }
 
+// errEnded is what there is to see of a container that an engine remembers.
+var errEnded = errors.New("it does not run: there is no process to look at")
+
 // find returns a container and its first process.
 func (m *machine) find(id string) (c *runtime.Container, pid int, err error) {
 	c, err = m.runtime.Load(id)
+	if errors.Is(err, runtime.ErrNotExist) {
+		return nil, 0, errEnded
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -132,7 +138,7 @@ func (m *machine) find(id string) (c *runtime.Container, pid int, err error) {
 		return nil, 0, err
 	}
 	if state.Pid == 0 {
-		return nil, 0, fmt.Errorf("%s is %s: it has no process to look at", id, state.Status)
+		return nil, 0, errEnded
 	}
 	return c, state.Pid, nil
 }

@@ -29,11 +29,12 @@ export class Plot {
       limitText: h("text", { class: "limit-text", "text-anchor": "end" }),
       killText: h("text", { class: "kill-text" }),
       barText: h("text", { class: "kill-text" }),
+      ago: [2, 1, 0].map(() => h("text", { class: "scale" })),
       lines: options.lines.map((_, i) => h("path", { class: i ? "line second" : "line" })),
     };
     const p = this.parts;
     this.element = h("svg", { role: "img", "aria-label": options.label },
-      p.minutes, p.base, p.bars, p.area, p.limit, ...p.lines, p.kills, p.topText, p.limitText, p.killText, p.barText);
+      p.minutes, p.base, p.bars, p.area, p.limit, ...p.lines, p.kills, p.topText, p.limitText, p.killText, p.barText, ...p.ago);
     this.sized = new ResizeObserver(() => this.draw());
     this.sized.observe(this.element);
   }
@@ -62,7 +63,8 @@ export class Plot {
   }
 
   draw() {
-    const { width, height } = this.element.getBoundingClientRect();
+    const { width, height: whole } = this.element.getBoundingClientRect();
+    const height = whole - 1.1 * parseFloat(getComputedStyle(this.element).fontSize); // below it are the minutes
     if (!this.points || width < 20 || height < 20) return;
     const points = this.points.filter((p) => p.t > this.now - window);
     this.scale(points);
@@ -77,6 +79,10 @@ export class Plot {
     const { limit, limitText, topText, minutes, base } = this.parts;
     set(base, { x1: 0, x2: width, y1: height - 1, y2: height - 1 });
     set(minutes, { d: [1, 2].map((n) => `M${(width * n) / 3} 0V${height}`).join("") });
+    this.parts.ago.forEach((text, i) => {
+      const word = i < 2 ? `${2 - i} min ago` : "now";
+      put(text, word, (width * (i + 1)) / 3, height + 16, i < 2 ? "middle" : "end");
+    });
     const words = this.options.words;
     const drawn = this.limit > 0 && this.near;
     limit.style.display = drawn ? "" : "none";
