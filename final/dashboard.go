@@ -29,7 +29,7 @@ func dashboardCommand(s *session) *cobra.Command {
 	var address string
 	command := &cobra.Command{
 		Use:   "dashboard",
-		Short: "Show the containers, their figures and their system calls on a page, for a screen that a room looks at",
+		Short: "Show what containers do, on a page for the projector",
 		Long: `Show the containers, their figures and their system calls on a page, for a screen that a room looks at.
 
 The page is served to this machine alone, and only shows: nothing can be changed on it. ? on it says which keys it

@@ -35,7 +35,7 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 	prepareWorld(t)
 	pid := startContainer(t)
 	connect(t, pid)
-	url := startDashboard(t, "dashboard", "--listen", "127.0.0.1:0")
+	url, server := startDashboard(t, "dashboard", "--listen", "127.0.0.1:0")
 
 	var files []web.File
 	ask(t, url+"stream?id=web&view=files", "files", &files, func() bool { return len(files) > 8 })
@@ -110,7 +110,28 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 	if calls.Reason != "" {
 		t.Errorf("calls: %s", calls.Reason)
 	}
+	awaitNoTracer(t, server, pid)
 	lookInBrowser(t, url, pid)
+	awaitNoTracer(t, server, pid)
+}
+
+// awaitNoTracer waits until nothing of a tracer is left: no program in the kernel, nobody who stops the container.
+func awaitNoTracer(t *testing.T, server, pid int) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		traced := !strings.Contains(readText(t, fmt.Sprintf("/proc/%d/status", pid)), "TracerPid:\t0\n")
+		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", server)) // the pattern is right
+		bpf := slices.ContainsFunc(links, func(link string) bool {
+			to, _ := os.Readlink(link) // closed meanwhile: ""
+			return strings.Contains(to, "bpf")
+		})
+		if !traced && !bpf {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("nobody looks at the calls, and the tracer goes on: ptrace %v, bpf %v", traced, bpf)
+		}
+	}
 }
 
 // TestDashboardKnowsNames: containers of the engine have their names and images, also when they have ended.
@@ -124,7 +145,7 @@ func TestDashboardKnowsNames(t *testing.T) {
 	call(t, append(slices.Clone(runs), "hello", "lab", "sleep", "1000")...)
 	t.Cleanup(func() { call(t, "--data-root", data, "rm", "--force", "hello", "done") })
 	call(t, append(slices.Clone(runs), "done", "lab", "sh", "-c", "exit 7")...)
-	url := startDashboard(t, "--data-root", data, "dashboard", "--listen", "127.0.0.1:0")
+	url, _ := startDashboard(t, "--data-root", data, "dashboard", "--listen", "127.0.0.1:0")
 	var list struct {
 		Containers []web.Container
 		Problem    string
@@ -227,7 +248,7 @@ func connect(t *testing.T, pid int) {
 }
 
 // startDashboard starts it as people do, and reads the address it says.
-func startDashboard(t *testing.T, args ...string) (url string) {
+func startDashboard(t *testing.T, args ...string) (url string, pid int) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), actAs+"=final")
@@ -250,7 +271,7 @@ func startDashboard(t *testing.T, args ...string) (url string) {
 	if !ok {
 		t.Fatalf("dashboard says %q, %v", line, err)
 	}
-	return url
+	return url, cmd.Process.Pid
 }
 
 // ask reads a stream until what comes of one kind is enough.

@@ -363,6 +363,79 @@ func TestBrowserContainersComeAndGo(t *testing.T) {
 	b.clean()
 }
 
+// The last row reads it: text has at least the contrast that WCAG asks of small type (AAA for what matters, AA for
+// the colours), in both schemes.
+func TestBrowserContrast(t *testing.T) {
+	b := openBrowser(t, newStage().server, 1280, 720)
+	b.await(shown("figures"))
+	const measure = `(() => {
+		const probe = document.body.appendChild(document.createElement("i"));
+		const shine = (name) => {
+			probe.style.color = "var(" + name + ")";
+			const [r, g, b] = getComputedStyle(probe).color.match(/[0-9.]+/g).map((c) => {
+				c /= 255;
+				return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+			});
+			return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+		};
+		const result = {};
+		for (const name of ["--ink", "--dim", "--accent", "--alarm"]) {
+			for (const ground of ["--ground", "--raised"]) {
+				const [low, high] = [shine(name), shine(ground)].sort((a, b) => a - b);
+				result[name + " on " + ground] = (high + 0.05) / (low + 0.05);
+			}
+		}
+		probe.remove();
+		return result;
+	})()`
+	for _, scheme := range []string{"dark", "light"} {
+		b.colours(scheme)
+		b.settle()
+		for pair, ratio := range ask[map[string]float64](b, measure) {
+			least := 4.5
+			if strings.HasPrefix(pair, "--ink") {
+				least = 12
+			} else if pair == "--dim on --ground" {
+				least = 7
+			}
+			if ratio < least {
+				t.Errorf("%s: %s: contrast %.1f, want %.1f", scheme, pair, ratio, least)
+			}
+		}
+	}
+	b.clean()
+}
+
+// Who does not see the page finds the way: names on what has a role, one main heading, a language.
+func TestBrowserAccessible(t *testing.T) {
+	b := openBrowser(t, newStage().server, 1280, 720)
+	for i, view := range viewNames {
+		b.press(fmt.Sprint(i + 1))
+		b.await(shown(view))
+		for rule, expression := range map[string]string{
+			"a heading for the page": `[...document.querySelectorAll("h1")].filter((e) => e.checkVisibility()).length === 1`,
+			"a language":             `document.documentElement.lang === "en"`,
+			"a title":                `document.title.startsWith("web")`,
+			"names on pictures":      `[...document.querySelectorAll("svg[role=img]")].every((e) => e.getAttribute("aria-label"))`,
+			"names on links":         `[...document.querySelectorAll("a, button")].every((e) => e.textContent.trim())`,
+			"heads with a scope":     `[...document.querySelectorAll("th")].every((e) => e.scope)`,
+			"one live region":        `document.querySelectorAll("[aria-live]").length === 1`,
+			"a current container":    `document.querySelectorAll("#list [aria-current]").length === 1`,
+			"a current view":         `document.querySelectorAll("#views [aria-current=page]").length === 1`,
+			"no repeated id":         `(ids => new Set(ids).size === ids.length)([...document.querySelectorAll("[id]")].map((e) => e.id))`,
+		} {
+			if !ask[bool](b, expression) {
+				t.Errorf("%s: not: %s", view, rule)
+			}
+		}
+	}
+	// Figures are not read out: what is said is what happens.
+	if said := ask[string](b, `document.querySelector("#said").textContent`); said != "" {
+		t.Errorf("said %q though nothing happened", said)
+	}
+	b.clean()
+}
+
 func TestBrowserPhone(t *testing.T) {
 	b := openBrowser(t, newStage().server, 390, 844)
 	b.await(name("web"))

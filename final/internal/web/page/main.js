@@ -115,6 +115,7 @@ function render() {
   const all = list.containers.length;
   say(byId("count"), shown.length < all ? `${shown.length} of ${all}` : String(all));
   say(byId("host"), list.host);
+  say(byId("blind"), all > 0 ? [list.problem, ...(list.blind ?? [])].filter(Boolean).join("; ") : "");
   const status = state.lost ? "not connected" : state.paused ? "paused" : "live";
   say(byId("state"), status);
   byId("state").className = status.replace(" ", "-");
@@ -209,6 +210,12 @@ function theme(next) {
   return name;
 }
 
+// fill takes the whole screen, or gives it back; a browser may refuse.
+function fill() {
+  const done = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+  done.catch(() => announce("The browser does not give the whole screen."));
+}
+
 function enlarge(by) {
   const now = Number(recall("size") ?? 1);
   const size = Math.min(2, Math.max(0.6, now + by));
@@ -227,7 +234,7 @@ function recall(name) {
 const keys = {
   j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
   ArrowRight: () => turn(1), ArrowLeft: () => turn(-1),
-  "?": () => byId("help").showModal(), "/": () => search(true), p: pause, t: () => announce(`Colours: ${theme()}.`),
+  "?": () => byId("help").showModal(), "/": () => search(true), p: pause, f: fill, t: () => announce(`Colours: ${theme()}.`),
   "+": () => enlarge(0.1), "-": () => enlarge(-0.1), Escape: () => search(false),
 };
 views.forEach((v, i) => { keys[i + 1] = () => go(state.id, v.name); });
