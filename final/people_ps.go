@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func (r psRow) Label(name string) string { return r.labels[name] }
 func (f *psFlags) row(c *engine.Container) psRow {
 	r := psRow{
 		ID: c.ID, Image: c.Image, CreatedAt: c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
-		Command: `"` + strings.Join(c.Config.Args(), " ") + `"`, RunningFor: ago(c.Created),
+		Command: strings.Join(c.Config.Args(), " "), RunningFor: ago(c.Created),
 		State: string(c.State.Status), Status: statusOf(c), Ports: strings.Join(c.Ports(), ", "), Names: c.Name,
 		Networks: c.Network(), labels: c.Config.Labels,
 	}
@@ -93,15 +94,16 @@ func (f *psFlags) row(c *engine.Container) psRow {
 			r.Image = image.Short(r.Image)
 		}
 	}
+	r.Command = strconv.Quote(r.Command)
 	r.Labels, r.Mounts = joinLabels(c.Config.Labels), strings.Join(c.MountNames(), ",")
 	return r
 }
 
-// shorten cuts a quoted command to Docker's width.
+// shorten cuts a command to Docker's width.
 func shorten(command string) string {
 	const width = 20
 	if runes := []rune(command); len(runes) > width {
-		return string(runes[:width]) + `…"`
+		return string(runes[:width-1]) + "…"
 	}
 	return command
 }
