@@ -58,13 +58,13 @@ func TestKilled(t *testing.T) {
 	push(t, f.host+"/x", img)
 	var served atomic.Int64
 	var quick atomic.Bool
-	f.before = func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
+	f.answer(func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
 		slowly := isBlob(r) && !quick.Load()
 		if slowly {
 			real.ServeHTTP(slow{w, &served}, r)
 		}
 		return slowly
-	}
+	})
 	for trial := range 12 {
 		served.Store(0)
 		helper := exec.Command(os.Args[0], "-test.run", "^TestKilledHelper$")

@@ -31,7 +31,17 @@ type faulty struct {
 	host   string
 	blobs  atomic.Int64 // requests for blobs
 	ranges atomic.Int64 // those with a range
-	before func(w http.ResponseWriter, r *http.Request, real http.Handler) bool
+	mu     sync.Mutex
+	before answer
+}
+
+type answer func(w http.ResponseWriter, r *http.Request, real http.Handler) bool
+
+// answer sets before.
+func (f *faulty) answer(before answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
 }
 
 func newFaulty(t testing.TB) *faulty {
@@ -39,7 +49,10 @@ func newFaulty(t testing.TB) *faulty {
 	f := &faulty{}
 	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f.before != nil && f.before(w, r, real) {
+		f.mu.Lock()
+		before := f.before
+		f.mu.Unlock()
+		if before != nil && before(w, r, real) {
 			return
 		}
 		if isBlob(r) {
@@ -113,12 +126,12 @@ func TestPullGoesOnAfterCuts(t *testing.T) {
 	img := imageFor(t, runtime.GOARCH, layerOf(t, file("a", content)))
 	push(t, f.host+"/cut", img)
 	var cuts atomic.Int64
-	f.before = func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
+	f.answer(func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
 		if isLarge(t, img, r) && cuts.Add(1) <= 3 {
 			cut(w, r, real, 150<<10, func() {})
 		}
 		return false
-	}
+	})
 	pulled, err := s.Pull(t.Context(), f.host+"/cut", PullOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -169,12 +182,12 @@ func TestPullContinues(t *testing.T) {
 			img := imageFor(t, runtime.GOARCH, layerOf(t, file("a", content)))
 			push(t, f.host+"/x", img)
 			ctx, cancel := context.WithCancel(t.Context())
-			f.before = func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
+			f.answer(func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
 				if isLarge(t, img, r) {
 					cut(w, r, real, 200<<10, func() { waitForPartial(t, s); cancel() })
 				}
 				return false
-			}
+			})
 			if _, err := s.Pull(ctx, f.host+"/x", PullOptions{}); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the first pull: %v, want it cancelled", err)
 			}
@@ -187,7 +200,7 @@ func TestPullContinues(t *testing.T) {
 			}
 			tt.spoil(t, partial[0])
 			var parts atomic.Int64
-			f.before = func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
+			f.answer(func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {
 				if isLarge(t, img, r) {
 					if strings.HasPrefix(r.Header.Get("Range"), "bytes=") {
 						parts.Add(1)
@@ -197,7 +210,7 @@ func TestPullContinues(t *testing.T) {
 					}
 				}
 				return false
-			}
+			})
 			pulled, err := s.Pull(t.Context(), f.host+"/x", PullOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -215,20 +228,20 @@ func TestPullRetries(t *testing.T) {
 	s, f := openStore(t), newFaulty(t)
 	push(t, f.host+"/busy", imageFor(t, runtime.GOARCH, layerOf(t, file("a", "1"))))
 	var tries sync.Map
-	f.before = func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	f.answer(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if _, again := tries.LoadOrStore(r.URL.Path, true); !again {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
 		}
 		return false
-	}
+	})
 	if _, err := s.Pull(t.Context(), f.host+"/busy", PullOptions{}); err != nil {
 		t.Errorf("a registry that is busy at the first try of everything: %v", err)
 	}
-	f.before = func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	f.answer(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		w.WriteHeader(http.StatusInternalServerError)
 		return true
-	}
+	})
 	start := time.Now()
 	if _, err := s.Pull(t.Context(), f.host+"/busy", PullOptions{}); err == nil || !strings.Contains(err.Error(), "500") {
 		t.Errorf("a registry that is broken: %v after %v", err, time.Since(start))
@@ -352,12 +365,12 @@ func TestPullErrorsForPeople(t *testing.T) {
 		}, "podman login " + f.host},
 		{"forbidden", "/x:1", func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, "unauthorized"},
 	} {
-		f.before = func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
+		f.answer(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
 			if tt.answer != nil {
 				tt.answer(w)
 			}
 			return tt.answer != nil
-		}
+		})
 		_, err := s.Pull(t.Context(), f.host+tt.image, PullOptions{})
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "pull "+f.host) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
@@ -370,14 +383,14 @@ func TestPullErrorsForPeople(t *testing.T) {
 func TestPullCredentials(t *testing.T) {
 	s, f := openStore(t), newFaulty(t)
 	push(t, f.host+"/team/x:1", imageFor(t, runtime.GOARCH, layerOf(t, file("a", "1"))))
-	f.before = func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	f.answer(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if user, password, _ := r.BasicAuth(); user == "user" && password == "pass:word" {
 			return false
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return true
-	}
+	})
 	secret := base64.StdEncoding.EncodeToString([]byte("user:pass:word"))
 	auths := func(key string) string { return fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, key, secret) }
 	helper := func(dir string) {
