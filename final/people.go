@@ -40,10 +40,9 @@ func people(s *session, args []string) error {
 		pauseCommand(s), unpauseCommand(s), updateCommand(s), cpCommand(s), diffCommand(s), commitCommand(s),
 		beginCommand(s), endCommand(s),
 		networkCommand(s), portCommand(s),
-		statsCommand(s), topCommand(s), watchCommand(s), metricsCommand(s), dashboardCommand(s),
+		statsCommand(s), topCommand(s), watchCommand(s), metricsCommand(s), traceCommand(s), dashboardCommand(s),
 		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
 	)
-	root.AddCommand(rootfsCommand(), doctorCommand(), cleanCommand(s.root), traceCommand(s))
 	for _, v := range verbs {
 		if command, _, err := root.Find([]string{v.name()}); err != nil || command == root {
 			root.AddCommand(v.help())
