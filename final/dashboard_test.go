@@ -143,15 +143,16 @@ func TestDashboardKnowsNames(t *testing.T) {
 	data := t.TempDir()
 	runs := []string{"--data-root", data, "run", "-d", "--network", "none", "--env", actAs + "=final", "--name"}
 	call(t, append(slices.Clone(runs), "hello", "lab", "sleep", "1000")...)
-	t.Cleanup(func() { call(t, "--data-root", data, "rm", "--force", "hello", "done") })
+	t.Cleanup(func() { call(t, "--data-root", data, "rm", "--force", "hello", "done", "web") })
 	call(t, append(slices.Clone(runs), "done", "lab", "sh", "-c", "exit 7")...)
+	call(t, "--data-root", data, "run", "-d", "--env", actAs+"=final", "--name", "web", "-p", "8081:80", "lab", "sleep", "1000")
 	url, _ := startDashboard(t, "--data-root", data, "dashboard", "--listen", "127.0.0.1:0")
 	var list struct {
 		Containers []web.Container
 		Problem    string
 	}
 	ask(t, url+"stream?", "list", &list, func() bool {
-		return len(list.Containers) == 2 && list.Containers[0].Status == "exited (7)"
+		return len(list.Containers) == 3 && list.Containers[0].Status == "exited (7)"
 	})
 	first, second := list.Containers[0], list.Containers[1]
 	if first.Name != "done" || first.Image != "lab" || first.Pid != 0 {
@@ -159,6 +160,19 @@ func TestDashboardKnowsNames(t *testing.T) {
 	}
 	if second.Name != "hello" || second.Image != "lab" || second.Pid == 0 || second.Status != "running" || list.Problem != "" {
 		t.Errorf("%+v %s", second, list.Problem)
+	}
+	var path web.Path
+	ask(t, url+"stream?view=path&id="+list.Containers[2].ID, "path", &path, func() bool { return len(path.Hops) > 3 })
+	for i, kind := range []string{"link", "peer", "bridge", "rules"} {
+		if path.Hops[i].Kind != kind || !path.Hops[i].Up {
+			t.Errorf("hop %d: %+v, want %s", i, path.Hops[i], kind)
+		}
+	}
+	facts := strings.Join(path.Hops[3].Facts, "; ")
+	for _, want := range []string{"ip_forward = 1", "published ", "8081", "forward: inet simple_container", "postrouting: inet simple_container"} {
+		if !strings.Contains(facts, want) {
+			t.Errorf("%q is not in %q", want, facts)
+		}
 	}
 }
 

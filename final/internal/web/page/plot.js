@@ -64,7 +64,8 @@ export class Plot {
 
   draw() {
     const { width, height: whole } = this.element.getBoundingClientRect();
-    const height = whole - 1.1 * parseFloat(getComputedStyle(this.element).fontSize); // below it are the minutes
+    const em = (this.em = parseFloat(getComputedStyle(this.element).fontSize)); // all that is drawn grows with the type
+    const height = whole - 1.15 * em; // below it are the minutes
     if (!this.points || width < 20 || height < 20) return;
     const points = this.points.filter((p) => p.t > this.now - window);
     this.scale(points);
@@ -81,16 +82,16 @@ export class Plot {
     set(minutes, { d: [1, 2].map((n) => `M${(width * n) / 3} 0V${height}`).join("") });
     this.parts.ago.forEach((text, i) => {
       const word = i < 2 ? `${2 - i} min ago` : "now";
-      put(text, word, (width * (i + 1)) / 3, height + 16, i < 2 ? "middle" : "end");
+      put(text, word, (width * (i + 1)) / 3, height + 0.95 * this.em, i < 2 ? "middle" : "end");
     });
     const words = this.options.words;
     const drawn = this.limit > 0 && this.near;
     limit.style.display = drawn ? "" : "none";
     if (drawn) set(limit, { x1: 0, x2: width, y1: y(this.limit), y2: y(this.limit) });
     limitText.textContent = this.limit > 0 ? `limit ${words(this.limit)}${drawn ? "" : " ↑"}` : "no limit";
-    set(limitText, { x: width - 2, y: drawn ? y(this.limit) - 6 : 14, class: this.limit > 0 ? "limit-text" : "scale" });
+    set(limitText, { x: width - 2, y: drawn ? y(this.limit) - 0.3 * this.em : 0.7 * this.em, class: this.limit > 0 ? "limit-text" : "scale" });
     topText.textContent = drawn ? "" : words(this.top);
-    set(topText, { x: 0, y: 14 });
+    set(topText, { x: 0, y: 0.7 * this.em });
   }
 
   drawLines(points, x, y, height) {
@@ -123,7 +124,7 @@ export class Plot {
     for (const p of points) {
       const mark = marks(p);
       if (mark.share > 0 && before) {
-        band += `M${x(before.t)} ${height - 2}V${height - 3 - 13 * mark.share}H${x(p.t)}V${height - 2}Z`;
+        band += `M${x(before.t)} ${height - 2}V${height - 2 - 0.7 * this.em * mark.share}H${x(p.t)}V${height - 2}Z`;
         held = p;
       }
       if (mark.kill > 0) {
@@ -134,9 +135,9 @@ export class Plot {
     }
     set(bars, { d: band || "M0 0" });
     set(kills, { d: killed || "M0 0" });
-    put(barText, held && "throttled", held && x(held.t) - 4, height - 24, "end");
+    put(barText, held && "throttled", held && x(held.t) - 0.2 * this.em, height - 1.1 * this.em, "end");
     const late = kill && x(kill.t) > x(this.now) * 0.7;
-    put(killText, kill && "OOM kill", kill && x(kill.t) + (late ? -8 : 8), height / 2, late ? "end" : "start");
+    put(killText, kill && "OOM kill", kill && x(kill.t) + (late ? -0.4 : 0.4) * this.em, height / 2, late ? "end" : "start");
   }
 }
 
