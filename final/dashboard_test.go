@@ -365,7 +365,7 @@ func lookInBrowser(t *testing.T, url string, pid int) {
 			}
 		}
 		if dir := os.Getenv("WEB_SCREENSHOTS"); dir != "" {
-			time.Sleep(2 * time.Second) // something to be seen
+			time.Sleep(300 * time.Millisecond) // something to be seen
 			png, err := chromedp.Run(limited, chromedp.CaptureScreenshot())
 			if err != nil {
 				t.Fatal(err)
