@@ -85,7 +85,8 @@ func latest(a, b time.Time) time.Time {
 func dashboard(ctx context.Context, out io.Writer, address string, source web.Source) error {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, unix.EADDRINUSE) {
-		return fmt.Errorf("dashboard: %s is in use by %s: take another with --listen 127.0.0.1:PORT", address, listenerOf(address))
+		const advice = "take another with --listen 127.0.0.1:PORT"
+		return fmt.Errorf("dashboard: %s is in use by %s: %s", address, listenerOf(address), advice)
 	}
 	if err != nil {
 		return fmt.Errorf("dashboard: --listen %q: %w", address, err)
@@ -95,7 +96,7 @@ func dashboard(ctx context.Context, out io.Writer, address string, source web.So
 		fmt.Fprintln(out, "note:", reason)
 	}
 	if at, err := netip.ParseAddrPort(listener.Addr().String()); err == nil && !at.Addr().Unmap().IsLoopback() {
-		fmt.Fprintf(out, "note: %s is reached from other machines too, and whoever reaches it sees all that is on the page\n", at)
+		fmt.Fprintf(out, "note: %s is reached from other machines too; whoever reaches it sees all that is on the page\n", at)
 	}
 	fmt.Fprintf(out, "dashboard: http://%s/\n", pageAddress(listener.Addr()))
 	return web.New(source).Serve(ctx, listener)

@@ -457,7 +457,7 @@ func TestBrowserHostileText(t *testing.T) {
 	source := st.source()
 	source.Files = func(string) ([]File, error) { return []File{{attack, "/x/" + attack, attack, nil, attack}}, nil }
 	source.Mounts = func(string) (Mounts, error) {
-		return Mounts{Mounts: []Mount{{0, attack, attack, attack, []string{attack}, []string{attack}}}}, nil
+		return Mounts{Mounts: []Mount{{0, attack, attack, attack, []string{attack}, []Layer{{attack, attack}}}}}, nil
 	}
 	source.Processes = func(string) (Processes, error) {
 		tree := Processes{More: 99}

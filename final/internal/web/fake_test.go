@@ -149,7 +149,10 @@ func (st *stage) namespaces(string) (list []Namespace, err error) {
 func (st *stage) mounts(string) (Mounts, error) {
 	const layers = "/var/lib/simple-container/layers/sha256/"
 	return Mounts{Mounts: []Mount{
-		{0, "/", "overlay", "overlay", []string{"rw", "relatime"}, []string{"/var/lib/simple-container/containers/4f1c9ab27e30/upper", layers + "8d3ac3489996", layers + "1bfbdb3a4c0e", layers + "c0f1022b22a9"}},
+		{0, "/", "overlay", "overlay", []string{"rw", "relatime"}, []Layer{
+			{"upper", "/var/lib/simple-container/containers/4f1c9ab27e30/upper"},
+			{"lower", layers + "8d3ac3489996"}, {"lower", layers + "1bfbdb3a4c0e"}, {"lower", layers + "c0f1022b22a9"},
+		}},
 		{1, "/proc", "proc", "proc", []string{"rw", "nosuid", "nodev", "noexec"}, nil},
 		{2, "/proc/sys", "proc", "proc : /sys", []string{"ro", "nosuid", "nodev", "noexec"}, nil},
 		{1, "/dev", "tmpfs", "tmpfs", []string{"rw", "nosuid", "mode=755"}, nil},

@@ -53,7 +53,8 @@ func refusal(r *http.Request) (status int, reason string) {
 	case r.ContentLength != 0:
 		return http.StatusBadRequest, "a body: want none"
 	case !ours(r.Host, localAddress(r)):
-		return http.StatusMisdirectedRequest, fmt.Sprintf("host %q: open it as localhost, or by the address it listens on", r.Host)
+		advice := "open it as localhost, or by the address it listens on"
+		return http.StatusMisdirectedRequest, fmt.Sprintf("host %q: %s", r.Host, advice)
 	case site != "" && site != "same-origin" && site != "none": // none: typed by the user
 		return http.StatusForbidden, "asked for by another site: type the address into the browser"
 	case origin != "" && origin != "http://"+r.Host:
@@ -75,7 +76,10 @@ func ours(host string, local netip.Addr) bool {
 		return true
 	}
 	address, err := netip.ParseAddr(name)
-	return err == nil && address.Zone() == "" && (address.Unmap().IsLoopback() || local.IsValid() && address.Unmap() == local)
+	if err != nil || address.Zone() != "" {
+		return false
+	}
+	return address.Unmap().IsLoopback() || local.IsValid() && address.Unmap() == local
 }
 
 // localAddress is our end of the request's connection.

@@ -41,7 +41,8 @@ func (m *machine) blind() (reasons []string) {
 	if err := unix.Access(m.runtime.Root, unix.R_OK|unix.X_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		reasons = append(reasons, fmt.Sprintf("not root: the containers in %s cannot be seen (%v)", m.runtime.Root, err))
 	}
-	return append(reasons, "not root: namespaces, mounts and calls of other users' processes cannot be seen; start it with sudo")
+	return append(reasons,
+		"not root: namespaces, mounts and calls of other users' processes cannot be seen; start it with sudo")
 }
 
 // containers are all that there are, those that are gone meanwhile left out.
@@ -97,7 +98,10 @@ func find(list []Container, id string) int {
 
 // Engines write into the annotations what they call a container and its image.
 var (
-	nameKeys  = []string{"io.kubernetes.cri.container-name", "io.kubernetes.cri-o.ContainerName", "io.kubernetes.container.name"}
+	nameKeys = []string{
+		"io.kubernetes.cri.container-name", "io.kubernetes.cri-o.ContainerName",
+		"io.kubernetes.container.name",
+	}
 	imageKeys = []string{
 		"org.opencontainers.image.ref.name", "io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName",
 		"io.kubernetes.cri-o.Image",

@@ -102,7 +102,7 @@ func TestMountTree(t *testing.T) {
 		got = append(got, fmt.Sprint(strings.Repeat(". ", m.Depth), m.Target, " ", m.Type, " ", m.Source, " ", m.Options, " ", m.Layers))
 	}
 	want := []string{
-		"/ overlay overlay [rw relatime] [/u /l2 /l1]",
+		"/ overlay overlay [rw relatime] [{upper /u} {lower /l2} {lower /l1}]",
 		". /dev tmpfs tmpfs [rw] []",
 		". . /dev/<script> x tmpfs shm [rw shared:7] []",
 		". /proc proc proc [rw nosuid] []",

@@ -48,7 +48,9 @@ func mountTree(infos []*mountinfo.Info) (tree Mounts) {
 	}
 	var walk func(parent, depth int)
 	walk = func(parent, depth int) {
-		slices.SortStableFunc(below[parent], func(a, b *mountinfo.Info) int { return cmp.Compare(a.Mountpoint, b.Mountpoint) })
+		slices.SortStableFunc(below[parent], func(a, b *mountinfo.Info) int {
+			return cmp.Compare(a.Mountpoint, b.Mountpoint)
+		})
 		for _, info := range below[parent] {
 			if len(tree.Mounts) == mostRows {
 				tree.More++
@@ -81,21 +83,19 @@ func mountRow(info *mountinfo.Info, depth int) Mount {
 
 // layers reads those of an overlay out of its options: rw,lowerdir=/c:/b:/a,upperdir=/upper,workdir=/work. Since
 // Linux 6.8 each lower one may have an option of its own, lowerdir+=/c.
-func layers(options string) (list []string) {
-	upper := ""
+func layers(options string) (list []Layer) {
 	for option := range strings.SplitSeq(options, ",") {
 		key, value, _ := strings.Cut(option, "=")
 		switch key {
 		case "upperdir":
-			upper = value
+			list = slices.Insert(list, 0, Layer{"upper", value})
 		case "lowerdir":
-			list = append(list, strings.Split(value, ":")...)
+			for dir := range strings.SplitSeq(value, ":") {
+				list = append(list, Layer{"lower", dir})
+			}
 		case "lowerdir+":
-			list = append(list, value)
+			list = append(list, Layer{"lower", value})
 		}
-	}
-	if upper != "" {
-		list = append([]string{upper}, list...)
 	}
 	return list
 }

@@ -113,7 +113,8 @@ func viewNet() (v netView, err error) {
 		}
 	}
 
-	v.forward, _ = kernel.ReadFile("/proc/sys/net/ipv4/ip_forward") // of the namespace of whoever reads it; not there: not said
+	// The sysctl is that of the namespace of whoever reads it; where it is not there, it is not said.
+	v.forward, _ = kernel.ReadFile("/proc/sys/net/ipv4/ip_forward")
 	return v, nil
 }
 

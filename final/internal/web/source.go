@@ -91,7 +91,13 @@ type Mount struct {
 	Type    string   `json:"type"`
 	Source  string   `json:"source"`
 	Options []string `json:"options"`
-	Layers  []string `json:"layers,omitempty"` // of an overlay, the uppermost first
+	Layers  []Layer  `json:"layers,omitempty"` // of an overlay, the uppermost first
+}
+
+// A Layer is one directory of an overlay.
+type Layer struct {
+	Kind string `json:"kind"` // upper, lower
+	Dir  string `json:"dir"`
 }
 
 // Processes are those of a container, each behind its parent.

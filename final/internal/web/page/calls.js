@@ -18,8 +18,8 @@ export class Calls {
         h("p", { class: "big" }, this.total, " ", this.all),
         this.engine,
         h("table", {},
-          h("thead", {}, h("tr", {}, [["call", ""], ["a second", "right"], ["in all", "right"], ["errors", "right"]].map(([t, c]) =>
-            h("th", { scope: "col", class: c || null }, t)))),
+          h("thead", {}, h("tr", {}, ["call", "a second", "in all", "errors"].map((t, i) =>
+            h("th", { scope: "col", class: i > 0 ? "right" : null }, t)))),
           this.rates)),
       h("section", { class: "stream", "aria-label": "The last calls" }, this.reason, this.recent));
     this.pending = [];

@@ -2,6 +2,9 @@
 
 import { h } from "./dom.js";
 
+// narrow takes the padding out of a table's line.
+const narrow = (line) => line.replace(/ +/g, " ").trim();
+
 export class Files {
   constructor() {
     this.element = h("div", { class: "files" });
@@ -19,7 +22,7 @@ export class Files {
     this.element.replaceChildren(...[...groups].map(([figure, files]) => {
       const dirs = Map.groupBy(files, (f) => f.path.slice(0, f.path.lastIndexOf("/") + 1));
       return h("section", {}, h("h3", {}, figure),
-        [...dirs].map(([dir, inside]) => [h("p", { class: "dir" }, dir), inside.map((f) => this.file(f, dir))]).flat(2));
+        [...dirs].flatMap(([dir, inside]) => [h("p", { class: "dir" }, dir), ...inside.map((f) => this.file(f, dir))]));
     }));
     this.before = new Map(this.files.map((f) => [f.path, f.text.split("\n")]));
   }
@@ -36,6 +39,6 @@ export class Files {
       h("h4", {}, f.path.slice(dir.length)),
       h("p", { class: "means" }, f.means, rest > 0 ? ` (${rest} more lines)` : null),
       h("pre", {}, shown.flatMap((line) =>
-        [h("span", { class: changed(line) ? "changed" : null }, wide ? line.replace(/ +/g, " ").trim() : line), "\n"])));
+        [h("span", { class: changed(line) ? "changed" : null }, wide ? narrow(line) : line), "\n"])));
   }
 }

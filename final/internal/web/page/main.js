@@ -135,7 +135,8 @@ function renderHead(line, list) {
   say(byId("about"), about.filter(Boolean).join("  ·  "));
   if (!byId("views").firstChild) {
     byId("views").append(...views.map((v, i) =>
-      h("a", { id: "view-" + v.name }, h("kbd", { "aria-hidden": "true" }, String(i + 1)), h("span", { "data-title": v.title }, v.title))));
+      h("a", { id: "view-" + v.name },
+        h("kbd", { "aria-hidden": "true" }, String(i + 1)), h("span", { "data-title": v.title }, v.title))));
   }
   for (const v of views) {
     const link = byId("view-" + v.name);
@@ -234,7 +235,8 @@ function recall(name) {
 const keys = {
   j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
   ArrowRight: () => turn(1), ArrowLeft: () => turn(-1),
-  "?": () => byId("help").showModal(), "/": () => search(true), p: pause, f: fill, t: () => announce(`Colours: ${theme()}.`),
+  "?": () => byId("help").showModal(), "/": () => search(true), p: pause, f: fill,
+  t: () => announce(`Colours: ${theme()}.`),
   "+": () => enlarge(0.1), "-": () => enlarge(-0.1), Escape: () => search(false),
 };
 views.forEach((v, i) => { keys[i + 1] = () => go(state.id, v.name); });

@@ -29,5 +29,5 @@ function row(m) {
     h("td", { class: "how" },
       m.source !== m.type && m.source !== "none" ? h("span", { class: "source" }, m.source) : null,
       h("span", { class: "dim" }, " " + m.options.join(" ")),
-      m.layers ? h("ol", { class: "layers" }, m.layers.map((l, i) => h("li", {}, i === 0 ? "upper " : "lower ", h("code", {}, l)))) : null));
+      m.layers ? h("ol", { class: "layers" }, m.layers.map((l) => h("li", {}, l.kind, " ", h("code", {}, l.dir)))) : null));
 }

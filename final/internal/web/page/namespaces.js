@@ -21,8 +21,8 @@ export class Namespaces {
         h("th", { scope: "row" }, n.kind),
         h("td", { class: "holds" }, n.holds),
         h("td", { class: "inode right" }, n.container),
-        h("td", { class: "sign" }, h("span", { "aria-label": n.same ? "the same as the host's" : "another than the host's" },
-          n.same ? "=" : "≠")),
+        h("td", { class: "sign" },
+          h("span", { role: "img", "aria-label": n.same ? "the same as" : "another than" }, n.same ? "=" : "≠")),
         h("td", { class: "inode" }, n.host))))));
   }
 }

@@ -24,7 +24,8 @@ export class Path {
     const moved = this.moved(hops);
     const list = h("ol", { class: "hops" }, hops.map((hop, i) => drawHop(hop, moved[i])));
     this.element.replaceChildren(
-      this.path.shared ? h("p", { class: "lead" }, "This container has the host's network: no namespace of its own, nothing on the way.") : "",
+      this.path.shared
+        ? h("p", { class: "lead" }, "This container has the host's network, and nothing on the way to it.") : "",
       list,
       this.path.ends ? h("p", { class: "lead" }, this.path.ends) : "");
     this.before = new Map(hops.map((hop) => [hop.kind, hop.received + hop.sent]));
@@ -48,5 +49,6 @@ function drawHop(hop, moved) {
     h("h3", {}, hop.name, hop.up ? null : h("span", { class: "alarm" }, hop.kind === "rules" ? " off" : " down")),
     h("div", {}, (hop.addresses ?? []).map((a) => h("p", { class: "address" }, a))),
     h("div", {}, (hop.facts ?? []).map((f) => h("p", { class: "fact" }, f))),
-    h("p", { class: "carried" }, hop.counted ? [h("span", {}, `↓ ${size(hop.received)}`), h("span", {}, `↑ ${size(hop.sent)}`)] : null));
+    h("p", { class: "carried" }, hop.counted
+      ? [h("span", {}, `↓ ${size(hop.received)}`), h("span", {}, `↑ ${size(hop.sent)}`)] : null));
 }

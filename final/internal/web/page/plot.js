@@ -34,7 +34,8 @@ export class Plot {
     };
     const p = this.parts;
     this.element = h("svg", { role: "img", "aria-label": options.label },
-      p.minutes, p.base, p.bars, p.area, p.limit, ...p.lines, p.kills, p.topText, p.limitText, p.killText, p.barText, ...p.ago);
+      p.minutes, p.base, p.bars, p.area, p.limit, ...p.lines, p.kills,
+      p.topText, p.limitText, p.killText, p.barText, ...p.ago);
     this.sized = new ResizeObserver(() => this.draw());
     this.sized.observe(this.element);
   }
@@ -58,7 +59,9 @@ export class Plot {
     const peak = Math.max(0, ...points.flatMap((p) => lines.map((line) => line(p))));
     const near = this.limit > 0 && peak > this.limit * (this.near ? 0.1 : 0.2);
     this.near = near;
-    const want = near ? Math.min(this.limit * 1.6, Math.max(this.limit * 1.2, peak * 1.05)) : Math.max(least, step(peak * 1.1, binary));
+    const want = near
+      ? Math.min(this.limit * 1.6, Math.max(this.limit * 1.2, peak * 1.05))
+      : Math.max(least, step(peak * 1.1, binary));
     if (want > this.top || want < this.top * 0.45 || near) this.top = want;
   }
 
@@ -89,7 +92,8 @@ export class Plot {
     limit.style.display = drawn ? "" : "none";
     if (drawn) set(limit, { x1: 0, x2: width, y1: y(this.limit), y2: y(this.limit) });
     limitText.textContent = this.limit > 0 ? `limit ${words(this.limit)}${drawn ? "" : " ↑"}` : "no limit";
-    set(limitText, { x: width - 2, y: drawn ? y(this.limit) - 0.3 * this.em : 0.7 * this.em, class: this.limit > 0 ? "limit-text" : "scale" });
+    set(limitText, { x: width - 2, y: drawn ? y(this.limit) - 0.3 * this.em : 0.7 * this.em });
+    set(limitText, { class: this.limit > 0 ? "limit-text" : "scale" });
     topText.textContent = drawn ? "" : words(this.top);
     set(topText, { x: 0, y: 0.7 * this.em });
   }
@@ -137,7 +141,8 @@ export class Plot {
     set(kills, { d: killed || "M0 0" });
     put(barText, held && "throttled", held && x(held.t) - 0.2 * this.em, height - 1.1 * this.em, "end");
     const late = kill && x(kill.t) > x(this.now) * 0.7;
-    put(killText, kill && "OOM kill", kill && x(kill.t) + (late ? -0.4 : 0.4) * this.em, height / 2, late ? "end" : "start");
+    const beside = (late ? -0.4 : 0.4) * this.em;
+    put(killText, kill && "OOM kill", kill && x(kill.t) + beside, height / 2, late ? "end" : "start");
   }
 }
 
