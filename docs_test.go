@@ -256,6 +256,7 @@ func makeMounts(root string) error {
 	for _, do := range []func() error{
 		func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
 		func() error { return unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755") },
+		func() error { return unix.Mount("tmpfs", "/var/lib", "tmpfs", 0, "mode=0755") }, // images and containers
 		func() error { return os.MkdirAll(layers+"/upper", 0o755) },
 		func() error { return os.MkdirAll(layers+"/work", 0o755) },
 		func() error { return unix.Mount("overlay", root, "overlay", 0, options) },

@@ -142,7 +142,8 @@ func removeEmpty(path string) {
 
 // withHint advises who has a bundle here and no image of that name.
 func withHint(err error, name string) error {
-	if hint := bundleHint(name); hint != "" && image.IsNotFound(err) {
+	_, notPulled := errors.AsType[*image.PullError](err)
+	if hint := bundleHint(name); hint != "" && (notPulled || image.IsNotFound(err)) {
 		return fmt.Errorf("%w%s", err, hint)
 	}
 	return err
