@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/network"
 	"github.com/simple-container/simple-container/final/internal/runtime"
@@ -24,7 +25,7 @@ const (
 	forwardSysctl = "/proc/sys/net/ipv4/ip_forward"
 )
 
-func cleanCommand(root string) *cobra.Command {
+func cleanCommand(s *session) *cobra.Command {
 	var dryRun, explain bool
 	command := &cobra.Command{
 		Use:   "clean",
@@ -36,9 +37,10 @@ network links, packet filter rules, mounts and directories. Running containers a
 			if os.Geteuid() != 0 {
 				return errors.New("clean: must be root, so: go run -exec sudo ./final clean")
 			}
-			c := &cleaner{door: &kernel.Door{}, out: command.OutOrStdout(), dryRun: dryRun, root: root}
+			c := &cleaner{door: &kernel.Door{}, out: command.OutOrStdout(), dryRun: dryRun, root: s.root, engine: s.engine()}
 			if explain {
 				c.door.Explain = command.ErrOrStderr()
+				c.engine.Door.Explain = c.door.Explain
 			}
 			return c.clean()
 		},
@@ -58,6 +60,7 @@ type cleaner struct {
 	out    io.Writer
 	dryRun bool
 	root   string // the states of the OCI runtime's containers
+	engine *engine.Engine
 
 	removed int
 	spared  int // containers that live
@@ -75,6 +78,7 @@ func (c *cleaner) clean() error {
 			c.remove(r)
 		}
 	}
+	c.removeLeftovers()
 	c.removeAbandoned()
 	c.removeConnections()
 	c.leaveHost()
@@ -82,6 +86,22 @@ func (c *cleaner) clean() error {
 		fmt.Fprintln(c.out, "nothing to clean")
 	}
 	return errors.Join(c.errs...)
+}
+
+// removeLeftovers removes what commands and monitors that were killed have left of containers with names.
+func (c *cleaner) removeLeftovers() {
+	found, living, err := c.engine.Leftovers()
+	c.failed(err)
+	for _, name := range living {
+		c.spared++
+		fmt.Fprintf(c.out, "left container %s alone: it is running\n", name)
+	}
+	for _, left := range found {
+		c.remove(remnant{left.Kind, left.Name, left.Name, func(*kernel.Door) error { return left.Remove() }})
+	}
+	if !c.dryRun {
+		_ = os.Remove(c.engine.Run) // only if it is empty
+	}
 }
 
 // removeAbandoned removes the containers of the OCI runtime that were never finished. The others are their

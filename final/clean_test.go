@@ -358,6 +358,9 @@ func traces(t *testing.T) (all []string) {
 	return all
 }
 
+// noEngine is one that has no containers.
+var noEngine = (&session{dataRoot: "/run/none"}).engine()
+
 const (
 	deadID = "00000000dead"
 	goneID = "0000000090e0" // has no directory any more
@@ -685,7 +688,7 @@ func TestCleanWithEveryCallFailing(t *testing.T) {
 			return nil
 		}}
 		var out strings.Builder
-		err := (&cleaner{door: door, out: &out, root: kernel.OCIStateDir}).clean()
+		err := (&cleaner{door: door, out: &out, root: kernel.OCIStateDir, engine: noEngine}).clean()
 		if door.Calls() < n {
 			if err != nil {
 				t.Errorf("no call failed, but: %v", err)
@@ -699,7 +702,7 @@ func TestCleanWithEveryCallFailing(t *testing.T) {
 			t.Errorf("call %d, %s, failed: want an error that names it, got %v", n, failed, err)
 		}
 		var rest strings.Builder
-		if err := (&cleaner{door: &kernel.Door{}, out: &rest, root: kernel.OCIStateDir}).clean(); err != nil {
+		if err := (&cleaner{door: &kernel.Door{}, out: &rest, root: kernel.OCIStateDir, engine: noEngine}).clean(); err != nil {
 			t.Errorf("after call %d, %s, failed: %v", n, failed, err)
 		}
 		if diff := cmp.Diff([]string(nil), traces(t)); diff != "" {

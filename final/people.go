@@ -41,7 +41,7 @@ func people(s *session, args []string) error {
 		beginCommand(s), endCommand(s),
 		networkCommand(s), portCommand(s),
 		statsCommand(s), topCommand(s), watchCommand(s), metricsCommand(s), traceCommand(s), dashboardCommand(s),
-		rootfsCommand(), doctorCommand(), cleanCommand(s.root),
+		rootfsCommand(), doctorCommand(), cleanCommand(s),
 	)
 	for _, v := range verbs {
 		if command, _, err := root.Find([]string{v.name()}); err != nil || command == root {

@@ -35,17 +35,20 @@ func TestTranscript(t *testing.T) {
 		return
 	}
 	w := newPeopleWorld(t)
-	testscript.Run(t, testscript.Params{
-		Dir:           "testdata/transcript",
-		UpdateScripts: os.Getenv("UPDATE") != "",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", w.bin+":"+os.Getenv("PATH"))
-			env.Setenv(actAs, "final")
-			env.Setenv("REGISTRY", w.registry)
-			return nil
-		},
-	})
-	w.nothingLeft(t)
+	for _, script := range []string{"everyday", "crash"} {
+		t.Run(script, func(t *testing.T) { // which waits for its end: scripts are parallel tests
+			testscript.Run(t, testscript.Params{
+				Files: []string{"testdata/transcript/" + script + ".txt"},
+				Setup: func(env *testscript.Env) error {
+					env.Setenv("PATH", w.bin+":"+os.Getenv("PATH"))
+					env.Setenv(actAs, "final")
+					env.Setenv("REGISTRY", w.registry)
+					return nil
+				},
+			})
+		})
+		w.nothingLeft(t)
+	}
 }
 
 // A peopleWorld is what people have beside a machine: the program in their PATH, and a registry.
@@ -60,8 +63,7 @@ func newPeopleWorld(t *testing.T) *peopleWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mkdir(t, dataRoot)
-	mount(t, "tmpfs", dataRoot, "tmpfs", 0, "") // the machine's own is not ours
+	mount(t, "tmpfs", filepath.Dir(dataRoot), "tmpfs", 0, "") // the machine's own is not ours
 	w := &peopleWorld{bin: t.TempDir(), registry: serveRegistry(t)}
 	self, err := os.Executable()
 	if err == nil {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -100,32 +98,18 @@ func (e *Engine) removeAll(dir string) error {
 	return image.Remove(dir)
 }
 
-// sweep removes what is left of containers whose creation or removal was ended half-way.
-func (e *Engine) sweep() error {
-	entries, err := os.ReadDir(e.containers())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// removeHalfMade removes a container whose creation or removal was ended half-way, if nobody is at it.
+func (e *Engine) removeHalfMade(id string) error {
+	held, err := lock(e.hidden(id), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fs.ErrNotExist
 	}
-	for _, entry := range entries {
-		id, hidden := strings.CutPrefix(entry.Name(), ".")
-		if !hidden || !isID(id) {
-			continue
-		}
-		dir := filepath.Join(e.containers(), entry.Name())
-		held, lockErr := lock(dir, unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(lockErr, unix.EWOULDBLOCK) || errors.Is(lockErr, fs.ErrNotExist) {
-			continue // somebody is at work on it, or it is gone
-		}
-		if lockErr != nil {
-			err = errors.Join(err, lockErr)
-			continue
-		}
-		c := &Container{engine: e, dir: dir}
-		c.ID = id
-		_ = c.readRecord() // it may not have got one
-		c.State = State{}
-		err = errors.Join(err, c.destroy(true))
-		held.Close()
+	if err != nil {
+		return err
 	}
-	return err
+	defer held.Close()
+	c := &Container{engine: e, dir: e.hidden(id)}
+	_ = c.readRecord() // it may not have got one
+	c.ID, c.State = id, State{}
+	return c.destroy(true)
 }

@@ -82,14 +82,20 @@ func (c *Container) prepareIdle() error {
 	return nil
 }
 
+// makeRun makes the place of the container's monitor. Somebody who cleans may remove what is above it meanwhile.
 func (c *Container) makeRun() error {
-	if err := os.MkdirAll(c.engine.Run, 0o700); err != nil {
-		return err
+	for {
+		if err := os.MkdirAll(c.engine.Run, 0o700); err != nil {
+			return err
+		}
+		err := os.Mkdir(c.engine.runDir(c.ID), 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
-	if err := os.Mkdir(c.engine.runDir(c.ID), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }
 
 // launch starts the monitor and has it start the container. From the moment on that it has been told so, it is the

@@ -141,7 +141,11 @@ func newWorld(t *testing.T) *world {
 			w.ids = append(w.ids, c.ID)
 			w.check(c.Remove(RemoveOptions{Force: true, Volumes: true}))
 		}
-		w.check(w.sweep())
+		found, _, err := w.Leftovers()
+		w.check(err)
+		for _, left := range found {
+			w.check(left.Remove())
+		}
 		w.nothingLeft()
 	})
 	return w
