@@ -62,7 +62,7 @@ func inWorld(m *testing.M, dir string) int {
 }
 
 // stack makes a stack of n empty lower layers.
-func stack(t *testing.T, n int) (s Stack, target string) {
+func stack(t testing.TB, n int) (s Stack, target string) {
 	t.Helper()
 	dir := t.TempDir()
 	for i := range n {
@@ -78,7 +78,7 @@ func stack(t *testing.T, n int) (s Stack, target string) {
 }
 
 // write makes a file, and the directories above it.
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func wantFile(t *testing.T, path, text string) {
 }
 
 // must ends a test at an error.
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

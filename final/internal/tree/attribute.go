@@ -5,7 +5,6 @@ package tree
 import (
 	"errors"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -27,31 +26,43 @@ func isForeign(name string) bool {
 // Attributes returns the extended attributes of a file, but those that mean nothing elsewhere.
 func (e *Entry) Attributes() (map[string]string, error) {
 	at := through(e.Parent, e.Base)
-	list := make([]byte, 64<<10) // XATTR_LIST_MAX
-	size, err := unix.Llistxattr(at, list)
-	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOENT) || err == nil && size == 0 {
+	list, err := grown(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
+	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOENT) || err == nil && list == "" {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "list attributes of", Path: e.Name, Err: err}
 	}
-	attributes := map[string]string{}
-	var value []byte
-	for name := range strings.SplitSeq(strings.TrimRight(string(list[:size]), "\x00"), "\x00") {
+	var attributes map[string]string
+	for name := range strings.SplitSeq(strings.TrimRight(list, "\x00"), "\x00") {
 		if isForeign(name) {
 			continue
 		}
-		value = slices.Grow(value[:0], 64<<10)[:64<<10] // XATTR_SIZE_MAX
-		n, err := unix.Lgetxattr(at, name, value)
+		value, err := grown(func(buf []byte) (int, error) { return unix.Lgetxattr(at, name, buf) })
 		if errors.Is(err, unix.ENODATA) {
 			continue // it went a moment ago
 		}
 		if err != nil {
 			return nil, &os.PathError{Op: "get attribute " + name + " of", Path: e.Name, Err: err}
 		}
-		attributes[name] = string(value[:n])
+		if attributes == nil {
+			attributes = map[string]string{}
+		}
+		attributes[name] = value
 	}
 	return attributes, nil
+}
+
+// grown reads what is nearly always short, and may be 64 KiB (XATTR_LIST_MAX, XATTR_SIZE_MAX).
+func grown(read func(buf []byte) (int, error)) (string, error) {
+	var short [256]byte
+	n, err := read(short[:])
+	if !errors.Is(err, unix.ERANGE) {
+		return string(short[:max(n, 0)]), err
+	}
+	long := make([]byte, 64<<10)
+	n, err = read(long)
+	return string(long[:max(n, 0)]), err
 }
 
 // Attribute returns one short extended attribute, whatever it is; empty if the file has none of the name.
