@@ -9,21 +9,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
 // systemd is a connection to the service manager.
-type systemd struct {
-	conn    *dbus.Conn
-	signals chan *dbus.Signal
-}
+type systemd struct{ conn *connection }
 
 const (
-	manager    = "org.freedesktop.systemd1.Manager"
-	jobRemoved = manager + ".JobRemoved"
-	busPath    = "/org/freedesktop/systemd1"
+	service = "org.freedesktop.systemd1"
+	manager = "org.freedesktop.systemd1.Manager"
+	busPath = "/org/freedesktop/systemd1"
 )
 
 // jobPatience bounds the wait for a job of systemd.
@@ -50,42 +46,37 @@ func dialSystemd() (s *systemd, err error) {
 			return nil, fmt.Errorf("connect to systemd: %w; %w", err, other)
 		}
 	}
-	s = &systemd{conn: conn, signals: make(chan *dbus.Signal, 16)}
-	conn.Signal(s.signals)
-	return s, nil
+	return &systemd{conn}, nil
 }
 
-func dial(address string, bus bool) (conn *dbus.Conn, err error) {
-	conn, err = dbus.Dial(address)
-	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", address, err)
+func dial(address string, bus bool) (conn *connection, err error) {
+	conn, err = dialBus(address, jobPatience)
+	if err != nil || !bus {
+		return conn, err
 	}
+	opened := conn // a return sets conn to nil before this runs
 	defer func() {
 		if err != nil {
-			_ = conn.Close()
+			opened.Close()
 		}
 	}()
-	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(fmt.Sprint(os.Geteuid()))}); err != nil {
-		return nil, fmt.Errorf("authenticate at %s: %w", address, err)
-	}
-	if !bus {
-		return conn, nil
-	}
-	if err := conn.Hello(); err != nil {
+	const name = "org.freedesktop.DBus"
+	if _, err := conn.call(name, "/org/freedesktop/DBus", name, "Hello"); err != nil {
 		return nil, fmt.Errorf("hello %s: %w", address, err)
 	}
-	if err := conn.AddMatchSignal(dbus.WithMatchInterface(manager), dbus.WithMatchMember("JobRemoved")); err != nil {
-		return nil, fmt.Errorf("match %s: %w", jobRemoved, err)
+	match := "type='signal',interface='" + manager + "',member='JobRemoved'"
+	if _, err := conn.call(name, "/org/freedesktop/DBus", name, "AddMatch", match); err != nil {
+		return nil, fmt.Errorf("match %s.JobRemoved: %w", manager, err)
 	}
-	object := conn.Object("org.freedesktop.systemd1", busPath)
-	if err := object.Call(manager+".Subscribe", 0).Err; err != nil { // or systemd sends no signals to the bus
+	// Or systemd sends no signals to the bus.
+	if _, err := conn.call(service, busPath, manager, "Subscribe"); err != nil {
 		return nil, fmt.Errorf("%s.Subscribe: %w", manager, err)
 	}
 	return conn, nil
 }
 
-// call calls a method of the manager; value says to people what with.
-func (s *systemd) call(door *kernel.Door, method, value string, result any, args ...any) error {
+// call calls a method of the manager; value says to people what with. What comes back, if anything, is a job.
+func (s *systemd) call(door *kernel.Door, method, value string, args ...any) (job string, err error) {
 	call := kernel.Call{Op: "systemd", Object: method, Value: value}
 	switch method {
 	case "StopUnit":
@@ -97,29 +88,28 @@ func (s *systemd) call(door *kernel.Door, method, value string, result any, args
 	case "StartTransientUnit":
 		call.Shell = "systemd-run --scope --unit=" + strings.ReplaceAll(value, " ", " -p ")
 	}
-	return door.Do(call, func() error {
-		reply := s.conn.Object("org.freedesktop.systemd1", busPath).Call(manager+"."+method, 0, args...)
-		if reply.Err != nil || result == nil {
-			return reply.Err
+	err = door.Do(call, func() error {
+		reply, err := s.conn.call(service, busPath, manager, method, args...)
+		if err == nil && reply.signature == "o" {
+			job = reply.body.text()
 		}
-		return reply.Store(result)
+		return err
 	})
+	return job, err
 }
 
 // start starts a transient unit, and waits until it has.
 func (s *systemd) start(door *kernel.Door, name string, properties []property) error {
-	auxiliary := []struct {
-		Name       string
-		Properties []property
-	}{}
-	var job dbus.ObjectPath
-	err := s.call(door, "StartTransientUnit", words(name, properties), &job, name, "replace", properties, auxiliary)
+	start := func() (job string, err error) {
+		return s.call(door, "StartTransientUnit", words(name, properties), name, "replace", properties, noUnits{})
+	}
+	job, err := start()
 	if isNamed(err, "org.freedesktop.systemd1.UnitExists") {
 		// One of that name has failed, and lies there until somebody has looked.
-		if err := s.call(door, "ResetFailedUnit", name, nil, name); err != nil {
+		if _, err := s.call(door, "ResetFailedUnit", name, name); err != nil {
 			return err
 		}
-		err = s.call(door, "StartTransientUnit", words(name, properties), &job, name, "replace", properties, auxiliary)
+		job, err = start()
 	}
 	if err != nil {
 		return err
@@ -129,13 +119,12 @@ func (s *systemd) start(door *kernel.Door, name string, properties []property) e
 
 // stop stops a unit, and forgets that it failed if it did. One that systemd does not know has gone by itself.
 func (s *systemd) stop(door *kernel.Door, name string) error {
-	var job dbus.ObjectPath
-	err := s.call(door, "StopUnit", name, &job, name, "replace")
+	job, err := s.call(door, "StopUnit", name, name, "replace")
 	if err == nil {
 		err = s.wait(job, "StopUnit "+name)
 	}
 	if err == nil {
-		err = s.call(door, "ResetFailedUnit", name, nil, name)
+		_, err = s.call(door, "ResetFailedUnit", name, name)
 	}
 	if isNamed(err, "org.freedesktop.systemd1.NoSuchUnit") {
 		return nil
@@ -144,43 +133,40 @@ func (s *systemd) stop(door *kernel.Door, name string) error {
 }
 
 func isNamed(err error, name string) bool {
-	e, ok := errors.AsType[dbus.Error](err)
-	return ok && e.Name == name
+	e, ok := errors.AsType[*busError](err)
+	return ok && e.name == name
 }
 
 // wait waits for the signal that a job is done: JobRemoved(id, job, unit, result).
-func (s *systemd) wait(job dbus.ObjectPath, what string) error {
-	timeout := time.After(jobPatience)
-	for {
-		select {
-		case <-timeout:
-			return fmt.Errorf("systemd %s: %w after %v", what, unix.ETIMEDOUT, jobPatience)
-		case signal, ok := <-s.signals:
-			if !ok {
-				return fmt.Errorf("systemd %s: the connection ended", what)
-			}
-			var id uint32
-			var removed dbus.ObjectPath
-			var unit, result string
-			if signal.Name != jobRemoved || dbus.Store(signal.Body, &id, &removed, &unit, &result) != nil {
-				continue
-			}
-			if removed != job {
-				continue // somebody else's
-			}
-			if result != "done" {
-				return fmt.Errorf("systemd %s: the job's result is %q", what, result)
-			}
+func (s *systemd) wait(job, what string) error {
+	for deadline := time.Now().Add(jobPatience); time.Now().Before(deadline); {
+		m, err := s.conn.signal()
+		if err != nil {
+			return fmt.Errorf("systemd %s: %w", what, err)
+		}
+		if m.iface != manager || m.member != "JobRemoved" || m.signature != "uoss" {
+			continue
+		}
+		m.body.number()
+		removed := m.body.text()
+		m.body.text() // the unit
+		result := m.body.text()
+		switch {
+		case removed != job: // somebody else's
+		case result != "done":
+			return fmt.Errorf("systemd %s: the job's result is %q", what, result)
+		default:
 			return nil
 		}
 	}
+	return fmt.Errorf("systemd %s: %w after %v", what, unix.ETIMEDOUT, jobPatience)
 }
 
 // words are a unit and its properties as systemd-run takes them.
 func words(name string, properties []property) string {
 	text := []string{name}
 	for _, p := range properties {
-		text = append(text, p.Name+"="+strings.ReplaceAll(fmt.Sprint(p.Value.Value()), " ", ","))
+		text = append(text, p.Name+"="+strings.ReplaceAll(fmt.Sprint(p.Value), " ", ","))
 	}
 	return strings.Join(text, " ")
 }

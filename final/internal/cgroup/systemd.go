@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
@@ -22,10 +21,13 @@ import (
 // A property is one setting of a unit (org.freedesktop.systemd1(5)).
 type property struct {
 	Name  string
-	Value dbus.Variant
+	Value any // of a type that signatureOf knows
 }
 
-func prop(name string, value any) property { return property{name, dbus.MakeVariant(value)} }
+func prop(name string, value any) property { return property{name, value} }
+
+// An allowedPath is a device that DeviceAllow has, and how it may be used.
+type allowedPath struct{ Path, Access string }
 
 // startUnit has the scope made with a process in it, and then does what Create and Add do without systemd. The
 // process waits for its parent meanwhile: it runs nothing before the limits are there.
@@ -186,22 +188,21 @@ func bitmap(text string) []byte {
 // deviceLimits are the rules of v1. systemd knows devices by path, or whole groups by their name in
 // /proc/devices.
 func deviceLimits(devices []specs.LinuxDeviceCgroup) []property {
-	type allowed struct{ Path, Access string }
 	rules, open, err := parseRules(append(slices.Clone(devices), defaultDevices()...))
 	if open || err != nil {
-		return []property{prop("DevicePolicy", "auto"), prop("DeviceAllow", []allowed{})}
+		return []property{prop("DevicePolicy", "auto"), prop("DeviceAllow", []allowedPath{})}
 	}
-	list := []allowed{}
+	list := []allowedPath{}
 	for _, r := range rules {
 		kind := map[byte]string{'b': "block", 'c': "char"}[r.kind]
 		switch {
 		case !r.allow:
 		case r.major == wild:
-			list = append(list, allowed{kind + "-*", r.access.String()})
+			list = append(list, allowedPath{kind + "-*", r.access.String()})
 		case r.minor == wild:
-			list = append(list, allowed{fmt.Sprintf("%s-%d", kind, r.major), r.access.String()})
+			list = append(list, allowedPath{fmt.Sprintf("%s-%d", kind, r.major), r.access.String()})
 		default:
-			list = append(list, allowed{fmt.Sprintf("/dev/%s/%d:%d", kind, r.major, r.minor), r.access.String()})
+			list = append(list, allowedPath{fmt.Sprintf("/dev/%s/%d:%d", kind, r.major, r.minor), r.access.String()})
 		}
 	}
 	return []property{prop("DevicePolicy", "strict"), prop("DeviceAllow", list)}
@@ -218,7 +219,8 @@ func (g *Group) updateUnit(door *kernel.Door, r *specs.LinuxResources) error {
 		return err
 	}
 	defer s.conn.Close()
-	return s.call(door, "SetUnitProperties", words(g.unit.name, properties), nil, g.unit.name, true, properties)
+	_, err = s.call(door, "SetUnitProperties", words(g.unit.name, properties), g.unit.name, true, properties)
+	return err
 }
 
 // stopUnit has systemd forget the unit. As a rule it has already, since the last process is gone.
