@@ -3,12 +3,11 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,11 +16,16 @@ import (
 // addresses come along, those that are valid everywhere and not bound to the link (netlink drops them all on
 // the way).
 func (d *Door) MoveLink(name string, namespace *os.File, newName string) error {
-	link, err := netlink.LinkByName(name)
+	here, err := openRoute(nil)
+	if err != nil {
+		return err
+	}
+	defer here.close()
+	index, err := here.link(name)
 	if err != nil {
 		return fmt.Errorf("link %s: %w", name, err)
 	}
-	addresses, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(link, unix.AF_UNSPEC) })
+	addresses, err := here.addresses(index)
 	if err != nil {
 		return fmt.Errorf("addresses of %s: %w", name, err)
 	}
@@ -32,51 +36,51 @@ func (d *Door) MoveLink(name string, namespace *os.File, newName string) error {
 		Op: "netlink RTM_NEWLINK", Object: name, Value: "netns " + namespace.Name() + " name " + newName,
 		Shell: "ip link set " + quote(name) + " netns " + quote(namespace.Name()) + " name " + quote(newName),
 	}
-	err = d.Do(call, func() error {
-		there, err := netlink.NewHandleAt(netns.NsHandle(namespace.Fd()), unix.NETLINK_ROUTE)
+	return d.Do(call, func() error {
+		there, err := openRoute(namespace)
 		if err != nil {
 			return err
 		}
-		defer there.Close()
-		if _, err := there.LinkByName(newName); err == nil {
+		defer there.close()
+		if _, err := there.link(newName); err == nil {
 			return unix.EEXIST
 		}
-		if err := netlink.LinkSetDown(link); err != nil { // a device that is up keeps its name
+		if err := here.setLink(index, 0, unix.IFF_UP); err != nil { // a device that is up keeps its name
 			return err
 		}
-		if _, err := there.LinkByName(name); err == nil { // the old name is taken there: on the way it has another
-			link.Attrs().Name = fmt.Sprintf("move%d", link.Attrs().Index)
-			if err := netlink.LinkSetName(link, link.Attrs().Name); err != nil {
+		onTheWay := name
+		if _, err := there.link(name); err == nil { // the old name is taken there: on the way it has another
+			onTheWay = fmt.Sprintf("move%d", index)
+			if err := here.setLink(index, 0, 0, textAttribute(unix.IFLA_IFNAME, onTheWay)); err != nil {
 				return err
 			}
 		}
-		return moveLink(link, there, int(namespace.Fd()), newName, addresses)
+		target := binary.NativeEndian.AppendUint32(nil, uint32(namespace.Fd()))
+		if err := here.setLink(index, 0, 0, attribute{unix.IFLA_NET_NS_FD, target}); err != nil {
+			return err
+		}
+		return there.furnish(onTheWay, newName, addresses)
 	})
-	return err
 }
 
-// moveLink is the part that has something to take back.
-func moveLink(link netlink.Link, there *netlink.Handle, namespace int, name string, addresses []netlink.Addr) error {
-	if err := netlink.LinkSetNsFd(link, namespace); err != nil {
-		return err
-	}
-	moved, err := there.LinkByName(link.Attrs().Name)
+// furnish gives a device that has come its name and its addresses, and sets it up.
+func (s *routeSocket) furnish(name, newName string, addresses []address) error {
+	index, err := s.link(name)
 	if err != nil {
 		return err
 	}
-	if name != link.Attrs().Name {
-		if err := there.LinkSetName(moved, name); err != nil {
+	if newName != name {
+		if err := s.setLink(index, 0, 0, textAttribute(unix.IFLA_IFNAME, newName)); err != nil {
 			return err
 		}
 	}
-	for _, address := range addresses {
-		if address.Scope != unix.RT_SCOPE_UNIVERSE || address.Flags&unix.IFA_F_PERMANENT == 0 {
+	for _, a := range addresses {
+		if a.scope() != unix.RT_SCOPE_UNIVERSE || a.flags&unix.IFA_F_PERMANENT == 0 {
 			continue // the kernel's own, or one that runs out
 		}
-		again := netlink.Addr{IPNet: address.IPNet, Peer: address.Peer, Broadcast: address.Broadcast}
-		if err := there.AddrAdd(moved, &again); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("address %s: %w", address.IPNet, err)
+		if err := s.add(index, a); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("an address of %s: %w", newName, err)
 		}
 	}
-	return there.LinkSetUp(moved)
+	return s.setLink(index, unix.IFF_UP, unix.IFF_UP)
 }
