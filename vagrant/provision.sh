@@ -20,7 +20,7 @@ tests=(containernetworking-plugins cpio debootstrap gcc libc6-dev nftables qemu-
 # The engines that final is tested with, by the command and the package that has it here: one that is there
 # already may be of another packager, Docker's for one, and is left alone. Docker itself is tested where it
 # is, and not installed: its daemon takes the machine's packet forwarding over.
-engines=(catatonit:catatonit conmon:conmon containerd:containerd crun:crun podman:podman runc:runc)
+engines=(catatonit:catatonit conmon:conmon containerd:containerd crun:crun podman:podman runc:runc skopeo:skopeo)
 
 # Tested with where the distribution has it: vagrant has left Ubuntu's archive, and chromium, which looks at
 # final's dashboard, is a snap there.

@@ -97,18 +97,88 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestPodman carries images to Podman and back, in all of its formats.
-func TestPodman(t *testing.T) {
-	s := openStore(t)
-	podman, err := exec.LookPath("podman")
+// tool finds a program of Debian's, see vagrant/provision.sh.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
 	}
+	return path
+}
+
+// TestSkopeo has skopeo read the store as it is, and what is saved, and reads what it writes.
+func TestSkopeo(t *testing.T) {
+	s, f := openStore(t), newFaulty(t)
+	skopeo := tool(t, "skopeo")
+	img := imported(t, s, "example.com/team/tool:1", "content", `CMD ["sh"]`)
+	dir := t.TempDir()
+	archive, err := os.Create(dir + "/ours.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Save(archive, DockerArchive, "example.com/team/tool:1"), archive.Close()); err != nil {
+		t.Fatal(err)
+	}
+	registry := "docker://" + f.host + "/team/tool:1"
+	for _, way := range [][]string{
+		{"oci:" + s.images + ":example.com/team/tool:1", registry},
+		{"docker-archive:" + dir + "/ours.tar", "docker-archive:" + dir + "/theirs-docker.tar:example.com/team/tool:1"},
+		{"oci-archive:" + dir + "/ours.tar:example.com/team/tool:1", "oci-archive:" + dir + "/theirs-oci.tar:example.com/team/tool:1"},
+		{registry, "oci:" + dir + "/theirs-oci:tool"},
+	} {
+		command := exec.Command(skopeo, append([]string{"--insecure-policy", "--tmpdir", dir, "copy", "--quiet",
+			"--src-tls-verify=false", "--dest-tls-verify=false"}, way...)...)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("skopeo copy %s: %v\n%s", way, err, out)
+		}
+	}
+	want := func(from string, there *Store, found *Image, err error, name string) {
+		t.Helper()
+		if err != nil || !slices.Equal(found.Config.RootFS.DiffIDs, img.Config.RootFS.DiffIDs) || !slices.Contains(found.Names, name) {
+			t.Errorf("%s: %+v, %v; want the image as %s", from, found, err, name)
+			return
+		}
+		wantFile(t, there, found, "a", "content")
+	}
+	for from, name := range map[string]string{
+		"theirs-docker.tar": "example.com/team/tool:1", "theirs-oci.tar": "example.com/team/tool:1", "theirs-oci": "docker.io/library/tool:latest",
+	} {
+		there := openStore(t)
+		loaded, err := loadPath(there, filepath.Join(dir, from))
+		if err != nil || len(loaded) != 1 {
+			t.Errorf("%s: %v, %v", from, loaded, err)
+			continue
+		}
+		want(from, there, loaded[0], nil, name)
+	}
+	there := openStore(t)
+	pulled, err := there.Pull(t.Context(), f.host+"/team/tool:1", PullOptions{})
+	want("the registry", there, pulled, err, f.host+"/team/tool:1")
+}
+
+// loadPath loads an archive or a directory.
+func loadPath(s *Store, path string) ([]*Image, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return s.LoadDir(path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return s.Load(f)
+}
+
+// TestPodman carries images to Podman and back, in all of its formats.
+func TestPodman(t *testing.T) {
+	s := openStore(t)
+	podman := tool(t, "podman")
 	img := imported(t, s, "example.com/team/tool:1", "content", `CMD ["sh"]`, "ENV A=1")
-	img, err = s.Commit(img, bytes.NewReader(archive(t, file("b", "2"), file(".wh.a", ""))), CommitOptions{Name: "example.com/team/tool:1", Config: img.Config.Config})
+	img, err := s.Commit(img, bytes.NewReader(archive(t, file("b", "2"), file(".wh.a", ""))), CommitOptions{Name: "example.com/team/tool:1", Config: img.Config.Config})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,16 +205,7 @@ func TestPodman(t *testing.T) {
 			out := filepath.Join(dir, ours+"-"+theirs)
 			run("save", "--format", theirs, "--output", out, "example.com/team/tool:1")
 			there := openStore(t)
-			var loaded []*Image
-			if theirs == "oci-dir" {
-				loaded, err = there.LoadDir(out)
-			} else {
-				var archive *os.File
-				if archive, err = os.Open(out); err == nil {
-					loaded, err = there.Load(archive)
-					archive.Close()
-				}
-			}
+			loaded, err := loadPath(there, out)
 			if err != nil || len(loaded) != 1 {
 				t.Errorf("%s, then Podman's %s: %v, %v", ours, theirs, loaded, err)
 				continue
