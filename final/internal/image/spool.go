@@ -49,7 +49,10 @@ func (s *spool) read(from io.Reader) error {
 			_, err := io.Copy(io.Discard, plain)
 			return err
 		}
-		if err != nil {
+		switch {
+		case err != nil && n == 0:
+			return fmt.Errorf("it is no archive: %w", err)
+		case err != nil:
 			return fmt.Errorf("read archive: %w", err)
 		}
 		if n > mostFiles {
