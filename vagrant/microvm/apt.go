@@ -28,7 +28,7 @@ type apt struct {
 
 // guestPackages is the guest's userland. What they depend on comes along. The
 // last two are for packages that want systemd, see morePrograms.
-var guestPackages = []string{"busybox-static", "iptables", "iproute2", "systemd", "util-linux"}
+var guestPackages = []string{"busybox-static", "iptables", "iproute2", "nftables", "systemd", "util-linux"}
 
 // fetch makes sure that the packages are unpacked in Dir/tree and gives that
 // directory. Nothing is asked of the network when they are there already,

@@ -34,9 +34,10 @@ var guestPrograms = []guestProgram{
 	{Name: "ss", Paths: []string{"bin/ss", "usr/bin/ss"}},
 	{Name: "iptables", Paths: []string{"usr/sbin/xtables-nft-multi", "sbin/xtables-nft-multi"}, Links: []string{
 		"/sbin/iptables", "/sbin/iptables-save", "/sbin/iptables-restore", "/sbin/ip6tables",
-		"/sbin/iptables-nft", "/sbin/iptables-nft-save", "/sbin/ip6tables-nft"}},
+		"/sbin/iptables-nft", "/sbin/iptables-nft-save", "/sbin/ip6tables-nft", "/sbin/ip6tables-nft-save"}},
 	{Name: "iptables-legacy", Paths: []string{"usr/sbin/xtables-legacy-multi", "sbin/xtables-legacy-multi"}, Links: []string{
-		"/sbin/iptables-legacy", "/sbin/iptables-legacy-save", "/sbin/ip6tables-legacy"}},
+		"/sbin/iptables-legacy", "/sbin/iptables-legacy-save", "/sbin/ip6tables-legacy", "/sbin/ip6tables-legacy-save"}},
+	{Name: "nft", Paths: []string{"usr/sbin/nft", "sbin/nft"}},
 }
 
 // morePrograms are in the guests of packages that name them in a line of

@@ -29,7 +29,7 @@ var guestModules = []string{
 	// links
 	"veth", "bridge", "br_netfilter", "dummy", "macvlan", "tun",
 	// iptables by its nf_tables backend …
-	"nf_tables", "nft_compat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_counter", "nft_fib", "nft_fib_inet", "nft_reject_inet",
+	"nf_tables", "nft_compat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_counter", "nft_fib", "nft_fib_inet", "nft_fib_ipv4", "nft_fib_ipv6", "nft_reject_inet",
 	"xt_comment", "xt_MASQUERADE", "xt_nat", "xt_conntrack", "xt_addrtype", "xt_tcpudp", "xt_mark", "nf_conntrack_netlink",
 	// … and by the legacy one
 	"ip_tables", "iptable_filter", "iptable_nat", "ip6_tables", "ip6table_filter", "ip6table_nat", "ipt_REJECT",
