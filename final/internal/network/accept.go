@@ -28,9 +28,8 @@ type foreign struct {
 	input bool // it decides what the host gets, not what it forwards
 }
 
-// foreignChains finds those that drop what no rule of theirs accepts.
-func foreignChains(nft *nftables.Conn) (list []foreign, err error) {
-	var chains []*nftables.Chain
+// listChains lists all chains of all tables.
+func listChains(nft *nftables.Conn) (chains []*nftables.Chain, err error) {
 	for range 10 { // the kernel says when they changed while they were read
 		if chains, err = nft.ListChains(); !errors.Is(err, unix.EINTR) {
 			break
@@ -39,6 +38,11 @@ func foreignChains(nft *nftables.Conn) (list []foreign, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("nft list chains: %w", err)
 	}
+	return chains, nil
+}
+
+// foreignChains finds those that drop what no rule of theirs accepts.
+func foreignChains(chains []*nftables.Chain) (list []foreign) {
 	for _, chain := range chains {
 		family := chain.Table.Family
 		if chain.Hooknum == nil || chain.Table.Name == table.Name ||
@@ -61,20 +65,32 @@ func foreignChains(nft *nftables.Conn) (list []foreign, err error) {
 			list = append(list, foreign{chain, input})
 		}
 	}
-	return list, nil
+	return list
 }
 
 // dockerUser is the chain that Docker has for others' rules, before its own.
 const dockerUser = "DOCKER-USER"
 
-// ensureAccepted adds a network's rules where they are missing: also those that somebody took away since.
-func (h *Host) ensureAccepted(n *Network) error {
-	nft := &nftables.Conn{}
-	chains, err := foreignChains(nft)
+// ensureRules sees to it that both our table and our rules among those of others are there.
+func (h *Host) ensureRules(n *Network) error {
+	nft, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return fmt.Errorf("netlink socket: %w", err)
+	}
+	defer nft.CloseLasting() //nolint:errcheck // nothing is under way
+	chains, err := listChains(nft)
 	if err != nil {
 		return err
 	}
-	for _, chain := range chains {
+	if err := h.ensureTable(chains); err != nil {
+		return err
+	}
+	return h.ensureAccepted(nft, chains, n)
+}
+
+// ensureAccepted adds a network's rules where they are missing: also those that somebody took away since.
+func (h *Host) ensureAccepted(nft *nftables.Conn, chains []*nftables.Chain, n *Network) error {
+	for _, chain := range foreignChains(chains) {
 		if chain.Table.Family == nftables.TableFamilyIPv6 && !n.Subnet6.IsValid() {
 			continue
 		}
@@ -178,12 +194,12 @@ func (c foreign) toPort(protocol string, port uint16) []expr.Any {
 // unaccept takes a network's rules away, wherever they are.
 func (h *Host) unaccept(n *Network) error {
 	nft := &nftables.Conn{}
-	chains, err := foreignChains(nft)
+	chains, err := listChains(nft)
 	if err != nil {
 		return err
 	}
 	var found []*nftables.Rule
-	for _, chain := range chains {
+	for _, chain := range foreignChains(chains) {
 		rules, err := nft.GetRules(chain.Table, chain.Chain)
 		if err != nil {
 			return fmt.Errorf("nft list chain %s %s: %w", chain.Table.Name, chain.Name, err)

@@ -30,7 +30,7 @@ func (h *Host) raise(w *wire, n *Network) error {
 			return err
 		}
 		if bridge != nil && bridge.Attrs().Alias == networkAlias+n.Name {
-			return errors.Join(h.ensureTable(), h.ensureAccepted(n), h.ensureResolver(n))
+			return errors.Join(h.ensureRules(n), h.ensureResolver(n))
 		}
 		if err := h.lower(w, n); err != nil { // half made, or somebody has deleted it
 			return err
@@ -96,13 +96,10 @@ func (h *Host) build(w *wire, n *Network) error {
 	if err := h.forward(w, n); err != nil {
 		return err
 	}
-	if err := h.ensureTable(); err != nil {
+	if err := h.ensureRules(n); err != nil {
 		return err
 	}
 	if err := h.addElements(networkElements(n)); err != nil {
-		return err
-	}
-	if err := h.ensureAccepted(n); err != nil {
 		return err
 	}
 	if err := h.ensureResolver(n); err != nil {

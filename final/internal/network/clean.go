@@ -136,11 +136,11 @@ func (h *Host) isUnknown(link netlink.Link, known func(network string) bool) boo
 // cleanRules removes the accept rules of networks that are not up.
 func (h *Host) cleanRules(known func(network string) bool, dryRun bool, say func(kind, name string)) error {
 	nft := &nftables.Conn{}
-	chains, err := foreignChains(nft)
+	chains, err := listChains(nft)
 	if err != nil {
 		return err
 	}
-	for _, chain := range chains {
+	for _, chain := range foreignChains(chains) {
 		rules, err := nft.GetRules(chain.Table, chain.Chain)
 		if err != nil {
 			return fmt.Errorf("nft list chain %s %s: %w", chain.Table.Name, chain.Name, err)

@@ -110,7 +110,14 @@ func (h *Host) leaveToTheDead(n *Network) (living []string, err error) {
 			return nil, err
 		}
 	}
-	return living, h.removeDangling(filepath.Join(n.dir(), "leases"), portsDir)
+	ports, err := filepath.Glob(filepath.Join(portsDir, "*"))
+	if err != nil {
+		return nil, err
+	}
+	if err := h.removeDangling(append(ports, filepath.Join(n.dir(), "leases"))...); err != nil {
+		return nil, err
+	}
+	return living, h.removeDirs(ports...)
 }
 
 // removeDangling removes the links in directories that lead nowhere.

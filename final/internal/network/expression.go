@@ -73,6 +73,11 @@ func (f *family) from(set *nftables.Set) []expr.Any {
 	return append(f.address(f.source), &expr.Lookup{SourceRegister: firstRegister, SetName: set.Name, SetID: set.ID})
 }
 
+// to is: ip daddr @set.
+func (f *family) to(set *nftables.Set) []expr.Any {
+	return append(f.address(f.destination), &expr.Lookup{SourceRegister: firstRegister, SetName: set.Name, SetID: set.ID})
+}
+
 // service loads: meta l4proto . th dport.
 func service(register uint32) []expr.Any {
 	return []expr.Any{
@@ -82,10 +87,15 @@ func service(register uint32) []expr.Any {
 }
 
 // local is: fib daddr type local.
-func local() []expr.Any {
+func local() []expr.Any { return localIf(expr.CmpOpEq) }
+
+// notLocal is: fib daddr type != local.
+func notLocal() []expr.Any { return localIf(expr.CmpOpNeq) }
+
+func localIf(op expr.CmpOp) []expr.Any {
 	return []expr.Any{
 		&expr.Fib{Register: firstRegister, FlagDADDR: true, ResultADDRTYPE: true},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+		&expr.Cmp{Op: op, Register: firstRegister, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
 	}
 }
 
@@ -116,6 +126,9 @@ func bits(key expr.CtKey, mask uint32) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: firstRegister, Data: zero},
 	}
 }
+
+// untracked is: notrack.
+func untracked() []expr.Any { return []expr.Any{&expr.Notrack{}} }
 
 func masquerade() []expr.Any { return []expr.Any{&expr.Masq{}} }
 

@@ -21,7 +21,7 @@ import (
 //	up/NET/network.json             a network that is up
 //	up/NET/endpoints/ID.json        a container's connection
 //	up/NET/leases/ADDRESS           a link to ../endpoints/ID.json
-//	ports/80-tcp@0.0.0.0            a published port: a link to ../up/NET/endpoints/ID.json
+//	ports/80-tcp/any                a published port, or an address for any: a link to ../../up/NET/endpoints/ID.json
 //	settings/net.ipv6.conf...       what a sysctl was before we changed it
 const stateDir = kernel.StateDir + "/network"
 

@@ -10,39 +10,42 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// A published port is an element of a map in the table, and before that a claim: a symbolic link in portsDir that
-// is named after the host's side and leads to the connection's file. The claims are what a newcomer is compared
-// with; programs of the host that listen are found by trying to do so ourselves.
+// A published port is an element of a map in the table, and before that a claim: a symbolic link below portsDir that
+// is named after the host's side and leads to the connection's file. The claims to the same number are what a
+// newcomer is compared with; programs of the host that listen are found by trying to do so ourselves.
 
-// claimPath is 8080-tcp@any, or @ an address.
+// claimPath is 8080-tcp/any, or an address there.
 func (p Port) claimPath() string {
 	address := "any"
 	if p.Address.IsValid() {
 		address = p.Address.String()
 	}
-	return filepath.Join(portsDir, fmt.Sprintf("%d-%s@%s", p.HostPort, p.Protocol, address))
+	return filepath.Join(p.claimDir(), address)
 }
 
-// parseClaim reads such a name.
-func parseClaim(name string) (p Port, ok bool) {
-	number, rest, _ := strings.Cut(name, "-")
-	protocol, address, _ := strings.Cut(rest, "@")
-	port, err := strconv.ParseUint(number, 10, 16)
-	if err != nil || protocols[protocol] == 0 {
-		return p, false
+func (p Port) claimDir() string {
+	return filepath.Join(portsDir, fmt.Sprintf("%d-%s", p.HostPort, p.Protocol))
+}
+
+// claims are those to a port's number, by anyone.
+func (p Port) claims() (list []Port, err error) {
+	entries, err := os.ReadDir(p.claimDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	p = Port{HostPort: uint16(port), Protocol: protocol}
-	if address != "any" {
-		p.Address, err = netip.ParseAddr(address)
+	for _, entry := range entries {
+		address, err := netip.ParseAddr(entry.Name())
+		if err != nil && entry.Name() != "any" {
+			continue // nobody's
+		}
+		list = append(list, Port{Address: address, HostPort: p.HostPort, Protocol: p.Protocol})
 	}
-	return p, err == nil
+	return list, nil
 }
 
 // collides tells whether two ports cannot both be had: the same number, and an address that both have.
@@ -63,24 +66,14 @@ func (h *Host) reserve(n *Network, c *Connection) error {
 	if n.Internal {
 		return fmt.Errorf("port %s: network %s is internal: nobody outside can reach it", c.Ports[0].Exposed(), n.Name)
 	}
-	entries, err := os.ReadDir(portsDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	claims := map[uint16][]string{}
-	for _, entry := range entries {
-		if p, ok := parseClaim(entry.Name()); ok {
-			claims[p.HostPort] = append(claims[p.HostPort], entry.Name())
-		}
-	}
 	wanted := c.Ports
 	c.Ports = nil // those that are ours
 	for _, p := range wanted {
-		p, err := h.reserveOne(p, claims, c.Ports)
+		p, err := h.reserveOne(p, c.Ports)
 		if err != nil {
 			return err
 		}
-		if err := h.claim(p.claimPath(), "../up/"+n.Name+"/endpoints/"+c.ID+".json"); err != nil {
+		if err := h.claim(p.claimPath(), "../../up/"+n.Name+"/endpoints/"+c.ID+".json"); err != nil {
 			return err
 		}
 		c.Ports = append(c.Ports, p)
@@ -89,7 +82,7 @@ func (h *Host) reserve(n *Network, c *Connection) error {
 }
 
 // reserveOne finds a number for a port.
-func (h *Host) reserveOne(p Port, claims map[uint16][]string, ours []Port) (Port, error) {
+func (h *Host) reserveOne(p Port, ours []Port) (Port, error) {
 	switch {
 	case p.HostPort == 0:
 		for range 100 {
@@ -98,7 +91,7 @@ func (h *Host) reserveOne(p Port, claims map[uint16][]string, ours []Port) (Port
 				return p, err
 			}
 			p.HostPort = number
-			if err = h.available(p, claims, ours); err == nil {
+			if err = h.available(p, ours); err == nil {
 				return p, nil
 			}
 		}
@@ -107,7 +100,7 @@ func (h *Host) reserveOne(p Port, claims map[uint16][]string, ours []Port) (Port
 		var errs error
 		for number := int(p.HostPort); number <= int(p.HostLast); number++ {
 			p.HostPort = uint16(number)
-			err := h.available(p, claims, ours)
+			err := h.available(p, ours)
 			if err == nil {
 				p.HostLast = 0
 				return p, nil
@@ -117,11 +110,11 @@ func (h *Host) reserveOne(p Port, claims map[uint16][]string, ours []Port) (Port
 		return p, errs
 	}
 	p.HostLast = 0
-	return p, h.available(p, claims, ours)
+	return p, h.available(p, ours)
 }
 
 // available tells whether nobody has a port, and if somebody has, who.
-func (h *Host) available(p Port, claims map[uint16][]string, ours []Port) error {
+func (h *Host) available(p Port, ours []Port) error {
 	taken := func(by string) error { return fmt.Errorf("port %s/%s: %s", p.Published(), p.Protocol, by) }
 	if p.Address == netip.IPv6Loopback() {
 		return taken("the kernel leads nothing from ::1 elsewhere: publish it on 127.0.0.1")
@@ -129,11 +122,15 @@ func (h *Host) available(p Port, claims map[uint16][]string, ours []Port) error 
 	if slices.ContainsFunc(ours, p.collides) {
 		return taken("it is asked for twice")
 	}
-	for _, name := range claims[p.HostPort] {
-		if other, _ := parseClaim(name); !p.collides(other) {
+	claims, err := p.claims()
+	if err != nil {
+		return err
+	}
+	for _, other := range claims {
+		if !p.collides(other) {
 			continue
 		}
-		owner, err := h.ownerOf(filepath.Join(portsDir, name))
+		owner, err := h.ownerOf(other.claimPath())
 		if err != nil {
 			return err
 		}
@@ -180,7 +177,7 @@ func (h *Host) unpublish(c *Connection) error {
 	for _, p := range c.Ports {
 		target, err := os.Readlink(p.claimPath())
 		if err == nil && filepath.Base(target) == c.ID+".json" {
-			if err := h.remove(p.claimPath()); err != nil {
+			if err := errors.Join(h.remove(p.claimPath()), h.removeDirs(p.claimDir())); err != nil {
 				return err
 			}
 		}

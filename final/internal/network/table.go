@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -26,7 +27,7 @@ import (
 //	  map published { inet_proto . inet_service : ipv4_addr . inet_service }              tcp . 8080 : 10.192.0.2 . 80
 //	  map published_at { ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }   on one address; both with 6
 //
-//	  chain guard       raw: nothing on a bridge comes from or goes to 127.0.0.0/8
+//	  chain guard       raw: nothing on a bridge comes from or goes to 127.0.0.0/8; neighbours need no conntrack
 //	  chain prerouting  dstnat: who asks for a published port of ours is led to the container
 //	  chain output      dstnat: the same for the host itself, 127.0.0.1 included
 //	  chain forward     filter: within a network all may pass; into one only answers and what is published
@@ -81,11 +82,10 @@ func mapping(name string, value nftables.SetDatatype, keys ...nftables.SetDataty
 }
 
 // ensureTable sees to it that the table is there, with all that belongs into it: whoever flushes the ruleset takes
-// it away, and the next container that starts brings it back.
-func (h *Host) ensureTable() error {
-	there, err := hasTable()
-	if there || err != nil {
-		return err
+// it away, and the next container that starts brings it back. chains are all there are.
+func (h *Host) ensureTable(chains []*nftables.Chain) error {
+	if slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == table.Name && c.Table.Family == table.Family }) {
+		return nil
 	}
 	nft := &nftables.Conn{}
 	nft.AddTable(table)
@@ -156,6 +156,8 @@ func addChains(nft *nftables.Conn) {
 	for _, f := range families {
 		add(guard, link(from, bridges), f.only(), f.loop(f.destination), verdict(expr.VerdictDrop))
 		add(guard, link(from, bridges), f.only(), f.loop(f.source), verdict(expr.VerdictDrop))
+		// From neighbour to neighbour: with br_netfilter it comes here too, and nothing about it need be remembered.
+		add(guard, link(from, bridges), f.only(), f.to(f.subnets), notLocal(), untracked())
 
 		// 127.0.0.1 is the host's own: what comes from outside with that destination is no customer of a port there.
 		add(prerouting, f.only(), f.loop(f.destination), verdict(expr.VerdictReturn))

@@ -88,7 +88,7 @@ func inWorld(m *testing.M) int {
 
 // world is a test's own part of it.
 type world struct {
-	*testing.T
+	testing.TB
 	*Host
 	before []string
 	spaces []string
@@ -96,9 +96,9 @@ type world struct {
 }
 
 // newWorld makes one, and looks at the end for what is left.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{T: t, Host: &Host{Door: &kernel.Door{}, Dir: filepath.Join(t.TempDir(), "networks")}}
+	w := &world{TB: t, Host: &Host{Door: &kernel.Door{}, Dir: filepath.Join(t.TempDir(), "networks")}}
 	lo, err := netlink.LinkByName("lo")
 	w.must(err)
 	w.must(netlink.LinkSetUp(lo))
