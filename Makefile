@@ -51,6 +51,7 @@ bench: ## how long a container takes: step by step, and by final beside crun and
 	$(go) test -run '^$$' -bench Step .
 	$(go) test -run '^$$' -bench LifeCycle -benchtime 200x ./final
 	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
+	$(go) test -run '^$$' -bench . -benchtime 1x ./final/internal/network
 
 forward: ## replay a step's uncommitted change in all later steps: make forward FROM=step02-rootfs
 	.ci/forward $(FROM)
