@@ -69,7 +69,8 @@ func (d disks) readV2(f *cgroup.Files) (devices []Device) {
 	return devices
 }
 
-// readV1 reads what blkio counts whatever the scheduler is.
+// readV1 reads what blkio counts whatever the scheduler is; since Linux 6.10 that is only where there is a limit.
+// Else it is bfq that may have counted.
 func (d disks) readV1(f *cgroup.Files) (devices []Device) {
 	at := func(number []byte) *Device {
 		for i := range devices {
@@ -80,20 +81,25 @@ func (d disks) readV1(f *cgroup.Files) (devices []Device) {
 		devices = append(devices, Device{Number: string(number), Name: d.name(string(number))})
 		return &devices[len(devices)-1]
 	}
-	eachBlkio(f, "blkio.throttle.io_service_bytes_recursive", func(number []byte, write bool, n uint64) {
-		if device := at(number); write {
-			device.WriteBytes = n
-		} else {
-			device.ReadBytes = n
+	for _, kind := range []string{"blkio.throttle.", "blkio.bfq."} {
+		eachBlkio(f, kind+"io_service_bytes_recursive", func(number []byte, write bool, n uint64) {
+			if device := at(number); write {
+				device.WriteBytes = n
+			} else {
+				device.ReadBytes = n
+			}
+		})
+		eachBlkio(f, kind+"io_serviced_recursive", func(number []byte, write bool, n uint64) {
+			if device := at(number); write {
+				device.Writes = n
+			} else {
+				device.Reads = n
+			}
+		})
+		if len(devices) > 0 {
+			break
 		}
-	})
-	eachBlkio(f, "blkio.throttle.io_serviced_recursive", func(number []byte, write bool, n uint64) {
-		if device := at(number); write {
-			device.Writes = n
-		} else {
-			device.Reads = n
-		}
-	})
+	}
 	return devices
 }
 
