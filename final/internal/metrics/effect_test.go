@@ -70,7 +70,7 @@ func TestMemory(t *testing.T) {
 	between(t, "usage", m.Usage, 64*mib, 140*mib)
 	between(t, "working set", m.WorkingSet, 64*mib, m.Usage)
 	between(t, "anon", m.Anon, 64*mib, 130*mib)
-	between(t, "faults", m.Faults, 1000, 1<<30)
+	between(t, "faults", m.Faults, 32, 1<<30) // huge pages, if there are any
 	if m.Limit == nil || *m.Limit != uint64(limit) {
 		t.Errorf("limit: got %v", m.Limit)
 	}
@@ -137,10 +137,11 @@ func TestCPU(t *testing.T) {
 	if n, limited := c.Processors(); !limited || n != 0.2 {
 		t.Errorf("got %v processors, %v", n, limited)
 	}
-	// 0.4 s at a fifth of a processor are twenty periods, in all but the last of which it had to wait.
-	between(t, "periods", c.Periods, 10, 1_000)
-	between(t, "throttled periods", c.ThrottledPeriods, 5, c.Periods)
-	between(t, "throttled", c.Throttled, 0.1, 1000)
+	// 0.4 s at a fifth of a processor are twenty periods, in all but the last of which it had to wait: if the
+	// machine gave it its fifth in each.
+	between(t, "periods", c.Periods, 10, 10_000)
+	between(t, "throttled periods", c.ThrottledPeriods, 1, c.Periods)
+	between(t, "throttled", c.Throttled, 0.001, 10_000)
 	if f.Started.After(time.Now()) || f.Started.Before(time.Now().Add(-deadline)) {
 		t.Errorf("started %v", f.Started)
 	}
