@@ -24,7 +24,7 @@ import (
 //	final kill X              Docker's, unless X is one of the runtime's containers and none of the engine's
 func (s *session) isForPeople(name string, args []string) bool {
 	if name == "events" {
-		return !s.oci && isWatch(args)
+		return isWatch(args) // also with --root: the runtime's wants just one container
 	}
 	add, both := flagsOf[name]
 	if !both || s.oci {

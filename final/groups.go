@@ -10,11 +10,11 @@ import (
 
 // verbGroups are the parts of the help. A verb that is in none is the OCI runtime's, or goes its own ways.
 var verbGroups = []struct{ id, title, verbs string }{
-	{"containers", "Containers:", "run create start stop restart kill rm ps inspect logs exec attach wait top stats pause unpause update cp diff commit export"},
+	{"containers", "Containers:", "run create start stop restart kill rm ps inspect logs exec attach wait top stats events pause unpause update cp diff commit export"},
 	{"images", "Images:", "pull images rmi tag save load import"},
 	{"networks", "Networks:", "network port"},
-	{"workshop", "Look inside:", "plan rootfs trace dashboard doctor clean"},
-	{"oci", "OCI runtime, for engines:", "state delete list resume events spec features version checkpoint restore"},
+	{"workshop", "Look inside:", "plan rootfs trace metrics dashboard doctor clean"},
+	{"oci", "OCI runtime, for engines:", "state delete list resume spec features version checkpoint restore"},
 }
 
 // group sorts the verbs into the parts, and leaves out those that have none.

@@ -15,8 +15,8 @@ import (
 
 // The control sequences that a table is drawn over itself with (console_codes(4)).
 const (
-	hideCursor = "\x1b[?25l"
-	showCursor = "\x1b[?25h"
+	hideCursor = "\x1b[?25l\x1b[?7l" // and cut lines off at the edge: a line more than was counted would scroll
+	showCursor = "\x1b[?7h\x1b[?25h"
 	home       = "\x1b[H"
 	clearLine  = "\x1b[K" // to its end
 	clearBelow = "\x1b[J"
