@@ -48,7 +48,7 @@ fuzz: ## ten seconds for each fuzz target
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./... && go vet -tags engine ./final
 
-bench: ## how long a container takes: step by step, and by final beside crun and runc; how long a pull, beside podman; two hundred containers figures
+bench: ## how long a container takes: step by step, and by final beside crun and runc; how long a pull, beside podman; the figures of two hundred containers
 	$(go) test -run '^$$' -bench Step .
 	$(go) test -run '^$$' -bench LifeCycle -benchtime 200x ./final
 	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
