@@ -32,8 +32,8 @@ var groups = [...]struct {
 		mq_timedsend mq_timedreceive mq_notify mq_getsetattr`},
 	{"%memory", `brk madvise mbind mincore mlock mlock2 mlockall mmap mprotect mremap msync munlock munlockall munmap
 		pkey_alloc pkey_free pkey_mprotect process_madvise remap_file_pages`},
-	{"%network", `accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg
-		send sendmmsg sendmsg sendto setsockopt shutdown socket socketcall socketpair`},
+	{"%network", `accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg
+		sendmmsg sendmsg sendto setsockopt shutdown socket socketcall socketpair`},
 	{"%process", `clone clone3 execve execveat exit exit_group fork kill pidfd_open pidfd_send_signal rt_sigqueueinfo
 		rt_tgsigqueueinfo tgkill tkill vfork wait4 waitid waitpid`},
 	{"%signal", `kill pause pidfd_send_signal rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn

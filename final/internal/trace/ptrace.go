@@ -138,10 +138,10 @@ func (p *ptracer) seize(pid, tid int) (bool, error) {
 	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EPERM) && !alive(pid, tid):
 		return false, nil
 	case errors.Is(err, unix.EPERM) && tracerOf(tid) != 0:
-		if tracerOf(tid) == os.Getpid() {
+		if tracerOf(tid) == unix.Gettid() {
 			return false, nil // born of one that is seized already
 		}
-		return false, fmt.Errorf("thread %d: process %d traces it already, and there can be one only", tid, tracerOf(tid))
+		return false, fmt.Errorf("thread %d: thread %d traces it already, and there can be one only", tid, tracerOf(tid))
 	case err != nil:
 		return false, err
 	}

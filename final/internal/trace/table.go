@@ -16,9 +16,10 @@ func (s Summary) WriteTable(out io.Writer) error {
 	var b strings.Builder
 	var total Count
 	for _, c := range s.Counts {
-		total.Calls, total.Errors, total.Time = total.Calls+c.Calls, total.Errors+c.Errors, total.Time+c.Time
+		total.Calls, total.Errors, total.Endless = total.Calls+c.Calls, total.Errors+c.Errors, total.Endless+c.Endless
+		total.Time += c.Time
 	}
-	fmt.Fprintf(&b, "%10s %8s %9s %6s %9s  %-18s %s\n", "calls", "errors", "time", "share", "mean", "call", "latency")
+	fmt.Fprintf(&b, "%10s %8s %9s %7s %9s  %-18s %s\n", "calls", "errors", "time", "share", "mean", "call", "latency")
 	for _, c := range s.Counts {
 		mark := c.Call.Name()
 		if kind := c.Call.foreign(); kind != "" {
@@ -58,7 +59,7 @@ func (c Count) figures(total time.Duration) string {
 	if back := c.Calls - c.Endless; back > 0 {
 		mean = Span(c.Time / time.Duration(back))
 	}
-	return fmt.Sprintf("%10d %8s %9s %6s %9s", c.Calls, errors, Span(c.Time), share, mean)
+	return fmt.Sprintf("%10d %8s %9s %7s %9s", c.Calls, errors, Span(c.Time), share, mean)
 }
 
 // blocks are the heights of a plot.

@@ -117,6 +117,15 @@ type process struct {
 // begin starts a program.
 func begin(t testing.TB, path string, env ...string) *process {
 	t.Helper()
+	p, err := tryBegin(t, path, env...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func tryBegin(t testing.TB, path string, env ...string) (*process, error) {
+	t.Helper()
 	p := &process{Cmd: exec.Command(path), t: t}
 	group := newGroup(t)
 	theirs, ours, err := os.Pipe()
@@ -130,7 +139,7 @@ func begin(t testing.TB, path string, env ...string) *process {
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Cloneflags: unix.CLONE_NEWPID}
 	if err := inNursery(p.Start); err != nil {
 		ours.Close()
-		t.Fatal(err)
+		return nil, err
 	}
 	t.Cleanup(func() {
 		ours.Close()
@@ -143,7 +152,7 @@ func begin(t testing.TB, path string, env ...string) *process {
 			t.Fatal(err)
 		}
 	}
-	return p
+	return p, nil
 }
 
 // nursery is the thread that all processes are children of: PR_SET_PDEATHSIG means the thread's death, and threads
