@@ -23,6 +23,8 @@ func people(s *session, args []string) error {
 		Short:         "A container runtime in Go, straight on the kernel",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		TraverseChildren: true, // final trace --summary run lab
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("%q: unknown command (see final --help)", args[0])

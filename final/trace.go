@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,8 +15,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 	"github.com/simple-container/simple-container/final/internal/trace"
 )
@@ -23,15 +26,15 @@ import (
 func traceCommand(s *session) *cobra.Command {
 	var f traceFlags
 	command := &cobra.Command{
-		Use:   "trace ID",
+		Use:   "trace CONTAINER",
 		Short: "Show the system calls of a container, as they are made or counted",
 		Long: `Show the system calls of a running container until Ctrl-C or its end, or with run those of a new one from the
 first instruction of its command on: each as it comes, or with --summary how many, how long and with what errors.`,
 		Example: "  final trace web\n  final trace --summary -e %file web\n  final trace --errors web\n" +
-			"  final trace run --seccomp-profile web.json --bundle . web",
+			"  final trace --seccomp-profile ls.json run --rm lab ls\n  final trace run --bundle . web",
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("trace: %d arguments: want: final trace ID, or final trace run --bundle DIR ID", len(args))
+				return fmt.Errorf("trace: %d arguments: want: final trace CONTAINER, or final trace run IMAGE", len(args))
 			}
 			return nil
 		},
@@ -43,20 +46,31 @@ first instruction of its command on: each as it comes, or with --summary how man
 			return f.follow(s, c)
 		},
 	}
-	f.add(command)
+	f.add(command.Flags(), true)
+	complete(command, completeContainers(s))
 	command.AddCommand(traceRunCommand(s, &f))
 	return command
 }
 
-// traced finds the container that a person names.
-func (s *session) traced(id string) (*runtime.Container, error) {
-	c, err := s.runtime().Load(id)
+// traced finds the container that a person names: the engine's, or else the OCI runtime's.
+func (s *session) traced(id string) (c *runtime.Container, err error) {
+	found, err := s.engine().Find(id)
+	switch {
+	case err == nil:
+		id = found.Name
+		c, err = s.engine().OCI.Load(found.ID)
+		if errors.Is(err, runtime.ErrNotExist) {
+			err = fmt.Errorf("container %s does not run: final start %s, or to see its command begin, final trace run", id, id)
+		}
+	case engine.IsNotFound(err):
+		c, err = s.runtime().Load(id)
+	}
 	if err != nil {
 		return nil, err
 	}
 	status, err := c.Status()
-	if err == nil && status != runtime.Running && status != runtime.Created {
-		err = fmt.Errorf("container %q is %s: only what runs makes system calls", id, status)
+	if err == nil && status == runtime.Stopped {
+		err = fmt.Errorf("container %s has ended: only what runs makes system calls", id)
 	}
 	return c, err
 }
@@ -69,13 +83,19 @@ type traceFlags struct {
 	output, profile string
 }
 
-func (f *traceFlags) add(command *cobra.Command) {
-	flags := command.PersistentFlags()
-	flags.StringVarP(&f.filter, "filter", "e", "", "only these calls, or with ! first all but these: names, or %file, %desc, %ipc, %memory, %network, %process, %signal")
+// add adds the flags. Behind run they have no short names: there -e is a variable and -c a share, as Docker's.
+func (f *traceFlags) add(flags *pflag.FlagSet, short bool) {
+	letter := func(l string) string {
+		if short {
+			return l
+		}
+		return ""
+	}
+	flags.StringVarP(&f.filter, "filter", letter("e"), f.filter, "only these calls, or with ! first all but these: names, or %file, %desc, %ipc,\n%memory, %network, %process, %signal")
 	flags.BoolVar(&f.errors, "errors", false, "only calls that fail")
-	flags.BoolVarP(&f.summary, "summary", "c", false, "count, and print a table at the end")
+	flags.BoolVarP(&f.summary, "summary", letter("c"), false, "count, and print a table at the end")
 	flags.BoolVar(&f.json, "json", false, "a JSON object for each call, or for the summary")
-	flags.StringVarP(&f.output, "output", "o", "", "file for what is printed")
+	flags.StringVarP(&f.output, "output", letter("o"), "", "file for what is printed")
 	flags.StringVar(&f.engine, "engine", "auto", "ebpf, ptrace, or auto: the first if it can be had")
 	flags.StringVar(&f.profile, "seccomp-profile", "", "write a seccomp profile that allows just what was seen")
 }

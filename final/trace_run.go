@@ -3,32 +3,117 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/engine"
+	"github.com/simple-container/simple-container/final/internal/monitor"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 	"github.com/simple-container/simple-container/final/internal/trace"
 )
 
 func traceRunCommand(s *session, f *traceFlags) *cobra.Command {
+	var run runFlags
 	var bundle string
 	command := &cobra.Command{
-		Use:   "run --bundle DIR ID",
+		Use:   "run IMAGE [CMD [ARG...]]",
 		Short: "Run a container and show its system calls from the first instruction of its command on",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || bundle == "" {
-				return errors.New("trace run: want: final trace run --bundle DIR ID")
+		Long: "Run a container in the foreground, as run does and with its flags, and show its system calls from the first\n" +
+			"instruction of its command on, on the standard error. With --bundle it is one of the OCI runtime, and its ID\n" +
+			"stands in the place of the image.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if bundle == "" {
+				return failedRun(f.runImage(s, &run, args))
 			}
-			return nil
+			if len(args) != 1 {
+				return errors.New("trace run: with --bundle, want the ID of the container")
+			}
+			return f.run(s, args[0], bundle)
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return f.run(s, args[0], bundle) },
 	}
-	command.Flags().StringVarP(&bundle, "bundle", "b", "", "directory of the bundle")
+	command.Flags().StringVarP(&bundle, "bundle", "b", "", "directory of a bundle, in place of an image")
+	f.add(command.Flags(), false)
+	run.add(command.Flags())
+	command.Flags().SetInterspersed(false)
+	command.ValidArgsFunction = completeImages(s)
 	return command
+}
+
+// runImage makes a container out of an image and holds it before its command until it is traced.
+func (f *traceFlags) runImage(s *session, run *runFlags, args []string) error {
+	o, err := run.options(args, false)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	e := s.engine()
+	c, err := e.Create(ctx, o)
+	if err != nil {
+		return withHint(err, o.Image)
+	}
+	gate, err := c.Hold()
+	if err != nil {
+		return errors.Join(err, c.Remove(engine.RemoveOptions{Volumes: true}))
+	}
+	defer gate.Close()
+	began := make(chan error, 1)
+	var client *monitor.Client
+	go func() {
+		var err error
+		client, err = c.Start(true)
+		began <- err
+	}()
+	made, err := awaitMade(e, c.ID, began)
+	if err != nil {
+		return err
+	}
+	t, err := f.begin(s, trace.Of(made), trace.Options{AfterExec: true}, os.Stderr)
+	if err != nil {
+		gate.Close()
+		<-began
+		return errors.Join(err, c.Remove(engine.RemoveOptions{Force: true, Volumes: true}))
+	}
+	gate.Close()
+	if err := <-began; err != nil {
+		return errors.Join(err, t.end())
+	}
+	stop() // signals are the container's from now on
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		t.await(nil, nil)
+	}()
+	err = attend(c, client, presence{stdin: o.Stdin, stdout: true, stderr: true, proxy: true})
+	if alive, _ := made.Status(); alive == runtime.Stopped {
+		<-shown
+	}
+	return firstError(t.end(), err)
+}
+
+// awaitMade waits until a container that is being started has come to its command.
+func awaitMade(e *engine.Engine, id string, began <-chan error) (*runtime.Container, error) {
+	for {
+		made, err := e.OCI.Load(id)
+		if err == nil {
+			if status, err := made.Status(); err == nil && status == runtime.Created {
+				return made, nil
+			}
+		}
+		select {
+		case err := <-began:
+			return nil, cmp.Or(err, errors.New("it was started, and not held"))
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 }
 
 // run makes a container, traces it, starts it, and ends with its command's exit code.

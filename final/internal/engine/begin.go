@@ -75,6 +75,9 @@ func (c *Container) begin(report *os.File) error {
 	if err := c.connect(made.Pid); err != nil {
 		return err
 	}
+	if err := c.pass(); err != nil {
+		return err
+	}
 	if err := made.Start(); err != nil {
 		return err
 	}
