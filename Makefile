@@ -54,6 +54,11 @@ bench: ## how long a container takes: step by step, and by final beside crun and
 	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
 	$(go) test -run '^$$' -bench . -benchtime 1x ./final/internal/network
 	$(go) test -run '^$$' -bench . -benchtime 100x ./final/internal/metrics
+bench: ## how long a container takes: step by step, and by final beside crun and runc; how long a pull, beside podman; what a trace costs, beside strace
+	$(go) test -run '^$$' -bench Step .
+	$(go) test -run '^$$' -bench LifeCycle -benchtime 200x ./final
+	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
+	$(go) test -run '^$$' -bench Overhead -benchtime 15x ./final/internal/trace
 
 forward: ## replay a step's uncommitted change in all later steps: make forward FROM=step02-rootfs
 	.ci/forward $(FROM)

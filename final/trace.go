@@ -158,8 +158,12 @@ func (t *tracing) print(e trace.Event) {
 		t.failed(json.NewEncoder(t.out).Encode(e))
 		return
 	}
-	_, err := fmt.Fprintf(t.out, "%s %7s  %s  <%s>\n",
-		e.Time.Format("15:04:05.000000"), fmt.Sprintf("%d/%d", e.Tid, e.In), e.String(), trace.Span(e.Duration))
+	took := ""
+	if !e.Endless {
+		took = "  <" + trace.Span(e.Duration) + ">"
+	}
+	_, err := fmt.Fprintf(t.out, "%s %7s  %s%s\n",
+		e.Time.Format("15:04:05.000000"), fmt.Sprintf("%d/%d", e.Tid, e.In), e.String(), took)
 	t.failed(err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/confine"
@@ -67,21 +68,25 @@ func TestSignaturesAreSorted(t *testing.T) {
 		t.Error("they are not, and looked up by halving")
 	}
 	for _, s := range signatures {
-		_, here := confine.CallNumber(native.arch, s.name)
-		_, there := confine.CallNumber(compat.arch, s.name)
-		if !here && !there && s.name != "uselib" {
+		if !isCall(s.name) {
 			t.Errorf("%s: no system call has this name", s.name)
 		}
 	}
 	for _, g := range groups {
 		for name := range strings.FieldsSeq(g.calls) {
-			_, here := confine.CallNumber(native.arch, name)
-			_, there := confine.CallNumber(compat.arch, name)
-			if !here && !there {
+			if !isCall(name) {
 				t.Errorf("%s: %s: no system call has this name", g.name, name)
 			}
 		}
 	}
+}
+
+// isCall tells whether it is a call of any processor's.
+func isCall(name string) bool {
+	return slices.ContainsFunc([]specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchAARCH64, specs.ArchARM}, func(a specs.Arch) bool {
+		_, ok := confine.CallNumber(a, name)
+		return ok
+	})
 }
 
 func TestParseFilter(t *testing.T) {

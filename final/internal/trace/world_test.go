@@ -91,12 +91,12 @@ func script(t testing.TB, parts ...[]op.Op) (path string) {
 	for _, part := range parts {
 		list.Add(part...)
 	}
-	list.Fail(op.Int(2), 1)
+	list.Fail(op.Int(99), 1) // its report is for nobody
 	image, err := executor.Program(list)
 	if err != nil {
 		t.Skip(err)
 	}
-	path = filepath.Join(t.TempDir(), "program")
+	path = filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(path, image, 0o755); err != nil {
 		t.Fatal(err)
 	}
