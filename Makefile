@@ -48,16 +48,12 @@ fuzz: ## ten seconds for each fuzz target
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./... && go vet -tags engine ./final
 
-bench: ## how long a container takes: step by step, and by final beside crun and runc; how long a pull, beside podman; the figures of two hundred containers
+bench: ## how long a container, a pull, a network, the figures and a trace take, beside other engines where there are any
 	$(go) test -run '^$$' -bench Step .
 	$(go) test -run '^$$' -bench LifeCycle -benchtime 200x ./final
 	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
 	$(go) test -run '^$$' -bench . -benchtime 1x ./final/internal/network
 	$(go) test -run '^$$' -bench . -benchtime 100x ./final/internal/metrics
-bench: ## how long a container takes: step by step, and by final beside crun and runc; how long a pull, beside podman; what a trace costs, beside strace
-	$(go) test -run '^$$' -bench Step .
-	$(go) test -run '^$$' -bench LifeCycle -benchtime 200x ./final
-	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
 	$(go) test -run '^$$' -bench Overhead -benchtime 15x ./final/internal/trace
 
 forward: ## replay a step's uncommitted change in all later steps: make forward FROM=step02-rootfs
