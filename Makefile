@@ -40,6 +40,7 @@ test-vm: setup ## the graders, on both architectures, and the runtime on cgroup 
 
 fuzz: ## ten seconds for each fuzz target
 	$(go) test -run '^$$' -fuzz FuzzArguments -fuzztime 10s ./final
+	$(go) test -run '^$$' -fuzz FuzzFlagSet -fuzztime 10s ./final
 	$(go) test -run '^$$' -fuzz FuzzCreate -fuzztime 10s ./final/internal/plan
 	$(go) test -run '^$$' -fuzz FuzzSpec -fuzztime 10s ./final/internal/decode
 	$(go) test -run '^$$' -fuzz FuzzCompile -fuzztime 10s ./final/internal/confine

@@ -5,8 +5,6 @@ package main
 import (
 	"strings"
 	"testing"
-
-	"github.com/spf13/pflag"
 )
 
 // parse reads a command line as far as it goes without doing anything: the globals, and the flags of the verb.
@@ -19,8 +17,7 @@ func parseArguments(line []string) (verbName string, args []string, err error) {
 	if !ok {
 		return rest[0], rest[1:], nil
 	}
-	flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
-	flags.Usage = func() {}
+	flags := newFlagSet(v.name())
 	flags.SetInterspersed(v.most >= 0)
 	v.flags(flags)
 	err = flags.Parse(rest[1:])

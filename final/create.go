@@ -8,14 +8,12 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var createVerb = verb{"create ID", "Make a container out of a bundle, and stop before its command", 1, 1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		var f createFlags
 		f.add(flags)
 		return func(s *session, args []string) error {
@@ -40,7 +38,7 @@ type createFlags struct {
 	socket string
 }
 
-func (f *createFlags) add(flags *pflag.FlagSet) {
+func (f *createFlags) add(flags *flagSet) {
 	flags.StringVarP(&f.Bundle, "bundle", "b", "", "directory of the bundle (default the working directory)")
 	flags.StringVar(&f.socket, "console-socket", "", "socket that gets the terminal")
 	flags.StringVar(&f.PidFile, "pid-file", "", "file for the process id")

@@ -5,13 +5,11 @@ package main
 import (
 	"errors"
 
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var deleteVerb = verb{"delete ID", "Remove a container that has stopped or was never started", 1, 1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		force := flags.BoolP("force", "f", false, "kill it first, if it runs; and it is no error if there is none")
 		regex := flags.BoolP("regex", "r", false, "ID is a regular expression: every container whose id it matches")
 		return func(s *session, args []string) error {

@@ -30,12 +30,12 @@ func (s *session) isForPeople(name string, args []string) bool {
 	if !both || s.oci {
 		return false
 	}
-	people, own := pflag.NewFlagSet(name, pflag.ContinueOnError), pflag.NewFlagSet(name, pflag.ContinueOnError)
+	people, own := pflag.NewFlagSet(name, pflag.ContinueOnError), newFlagSet(name)
 	add(people)
 	v, _ := findVerb(name)
 	v.flags(own)
 	foreign := false
-	rest := scan(args, people, own, func(flag *pflag.Flag, isPeoples bool) { foreign = foreign || flag != nil && !isPeoples })
+	rest := scan(args, people, own.pflags(), func(flag *pflag.Flag, isPeoples bool) { foreign = foreign || flag != nil && !isPeoples })
 	if foreign || name == "run" || name == "create" || len(rest) == 0 {
 		return !foreign
 	}
@@ -44,6 +44,18 @@ func (s *session) isForPeople(name string, args []string) bool {
 	}
 	_, err := (&runtime.Runtime{Root: s.root, Door: &kernel.Door{}}).Load(rest[0])
 	return err != nil
+}
+
+// pflags are the flags of an OCI verb as those of verbs for people are.
+func (s *flagSet) pflags() *pflag.FlagSet {
+	all := pflag.NewFlagSet(s.name, pflag.ContinueOnError)
+	for _, f := range s.flags {
+		all.StringP(f.Name, f.short, "", f.usage)
+		if f.kind == "" {
+			all.Lookup(f.Name).NoOptDefVal = "true"
+		}
+	}
+	return all
 }
 
 // flagsOf are the flags of the verbs that both have, as Docker's.

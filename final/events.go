@@ -8,14 +8,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var eventsVerb = verb{"events ID", "Print the figures of a container as they change, and when it runs out of memory", 1, 1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		interval := flags.Duration("interval", 5*time.Second, "time between figures")
 		once := flags.Bool("stats", false, "the figures, once")
 		pressure := flags.String("pressure", "", "also when memory gets short: low, medium or critical")

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/decode"
@@ -18,7 +17,7 @@ import (
 )
 
 var execVerb = verb{"exec ID [CMD [ARG...]]", "Run one more command in a container", 1, -1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		var f execFlags
 		f.add(flags)
 		return func(s *session, args []string) error {
@@ -39,7 +38,7 @@ type execFlags struct {
 	terminal, detach, noNewPrivileges           bool
 }
 
-func (f *execFlags) add(flags *pflag.FlagSet) {
+func (f *execFlags) add(flags *flagSet) {
 	flags.StringVarP(&f.process, "process", "p", "", "file with the process, as in config.json")
 	flags.StringVar(&f.socket, "console-socket", "", "socket that gets the terminal")
 	flags.StringVar(&f.PidfdSocket, "pidfd-socket", "", "socket that gets a pidfd of the process")

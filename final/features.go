@@ -3,12 +3,10 @@
 package main
 
 import (
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var featuresVerb = verb{"features", "Print what this runtime can do, as the specification has it", 0, 0,
-	func(*pflag.FlagSet) func(*session, []string) error {
+	func(*flagSet) func(*session, []string) error {
 		return func(*session, []string) error { return printJSON(runtime.Features()) }
 	}}

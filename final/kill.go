@@ -7,12 +7,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 )
 
 var killVerb = verb{"kill ID [SIGNAL]", "Send a signal to a container, SIGTERM if none is named", 1, 2,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		all := flags.BoolP("all", "a", false, "to all its processes, not only the first")
 		regex := flags.BoolP("regex", "r", false, "ID is a regular expression: every container whose id it matches")
 		return func(s *session, args []string) error {

@@ -8,13 +8,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var listVerb = verb{"list", "List the containers", 0, 0,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		format := flags.StringP("format", "f", "table", "table or json")
 		quiet := flags.BoolP("quiet", "q", false, "only the ids")
 		return func(s *session, _ []string) error {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
@@ -34,6 +32,7 @@ type session struct {
 	explain  bool
 	executor string // the executor: stub or reexec
 	version  bool
+	help     bool
 	dataRoot string // of images and containers
 	oci      bool   // a flag was given that only an engine gives a runtime
 }
@@ -42,10 +41,9 @@ type session struct {
 const dataRoot = "/var/lib/simple-container"
 
 // flags are those before the verb.
-func (s *session) flags() *pflag.FlagSet {
-	flags := pflag.NewFlagSet("final", pflag.ContinueOnError)
+func (s *session) flags() *flagSet {
+	flags := newFlagSet("final")
 	flags.SetInterspersed(false)
-	flags.Usage = func() {}
 	flags.StringVar(&s.root, "root", kernel.OCIStateDir, "directory of the containers' states")
 	flags.StringVar(&s.log, "log", "", "file for errors, beside the standard error, and for warnings, in its place")
 	flags.StringVar(&s.format, "log-format", "text", "of that file: text or json")
@@ -57,7 +55,7 @@ func (s *session) flags() *pflag.FlagSet {
 	flags.StringVar(&s.dataRoot, "data-root", dataRoot, "directory of the images and containers of Docker's verbs")
 	flags.String("rootless", "auto", "accepted, as runc's")
 	flags.String("criu", "", "accepted, as runc's")
-	flags.BoolP("help", "h", false, "this help")
+	flags.BoolVarP(&s.help, "help", "h", false, "this help")
 	return flags
 }
 
@@ -80,15 +78,14 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	if s.dataRoot, err = filepath.Abs(s.dataRoot); err != nil {
 		return nil, nil, err
 	}
-	flags.Visit(func(f *pflag.Flag) {
+	flags.Visit(func(f *flag) {
 		s.oci = s.oci || !slices.Contains([]string{"data-root", "explain", "executor", "version", "help"}, f.Name)
 	})
 	rest = flags.Args()
-	help, _ := flags.GetBool("help") // it is there
 	switch {
 	case s.version:
 		rest = []string{"version"}
-	case help || len(rest) == 1 && rest[0] == "help":
+	case s.help || len(rest) == 1 && rest[0] == "help":
 		rest = []string{"--help"}
 	case len(rest) > 1 && rest[0] == "help":
 		rest = []string{rest[1], "--help"}
@@ -145,7 +142,7 @@ type verb struct {
 	short string
 	least int // arguments
 	most  int
-	flags func(*pflag.FlagSet) func(s *session, args []string) error
+	flags func(*flagSet) func(s *session, args []string) error
 }
 
 // verbs are the OCI runtime's.
@@ -171,14 +168,13 @@ func findVerb(name string) (verb, bool) {
 // call parses the arguments of a verb and carries it out. Flags may stand before and after the arguments, but
 // for the verbs whose arguments are a command's.
 func (v verb) call(s *session, args []string) error {
-	flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
-	flags.Usage = func() {}
+	flags := newFlagSet(v.name())
 	flags.SetInterspersed(v.most >= 0)
 	help := flags.BoolP("help", "h", false, "this help")
 	do := v.flags(flags)
 	err := flags.Parse(args)
 	switch {
-	case *help || errors.Is(err, pflag.ErrHelp):
+	case *help:
 		v.usage(os.Stdout, flags)
 		return nil
 	case err != nil:
@@ -189,7 +185,7 @@ func (v verb) call(s *session, args []string) error {
 	return do(s, flags.Args())
 }
 
-func (v verb) usage(out io.Writer, flags *pflag.FlagSet) {
+func (v verb) usage(out io.Writer, flags *flagSet) {
 	name, arguments, _ := strings.Cut(v.use, " ")
 	fmt.Fprintf(out, "usage: final [FLAG...] %s [flag...] %s\n\n%s.\n\n%s\nThe FLAGs before the verb are in: final --help\n",
 		name, arguments, v.short, flags.FlagUsages())
@@ -204,7 +200,7 @@ func printJSON(value any) error {
 
 // simple is a verb that has no flags and one argument, a container.
 func simple(use, short string, do func(*runtime.Container) error) verb {
-	return verb{use, short, 1, 1, func(*pflag.FlagSet) func(*session, []string) error {
+	return verb{use, short, 1, 1, func(*flagSet) func(*session, []string) error {
 		return func(s *session, args []string) error {
 			c, err := s.runtime().Load(args[0])
 			if err != nil {
@@ -228,7 +224,7 @@ var (
 	})
 )
 
-var versionVerb = verb{"version", "Print the version", 0, 0, func(*pflag.FlagSet) func(*session, []string) error {
+var versionVerb = verb{"version", "Print the version", 0, 0, func(*flagSet) func(*session, []string) error {
 	return func(*session, []string) error {
 		fmt.Printf("runc version %s (simple-container final)\nspec: %s\n", version, specs.Version)
 		return nil
@@ -237,7 +233,7 @@ var versionVerb = verb{"version", "Print the version", 0, 0, func(*pflag.FlagSet
 
 // unsupported is a verb that runc has and this runtime does not.
 func unsupported(name string) verb {
-	return verb{name + " ID", "Not offered", 0, -1, func(*pflag.FlagSet) func(*session, []string) error {
+	return verb{name + " ID", "Not offered", 0, -1, func(*flagSet) func(*session, []string) error {
 		return func(*session, []string) error {
 			return fmt.Errorf("%s: not offered: this runtime does not save and restore processes (CRIU)", name)
 		}

@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/simple-container/simple-container/final/internal/lab"
 )
@@ -66,7 +65,7 @@ func noArguments(command *cobra.Command, args []string) error {
 // help is an OCI verb in cobra's list.
 func (v verb) help() *cobra.Command {
 	return &cobra.Command{Use: v.use, Short: v.short, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
-		flags := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
+		flags := newFlagSet(v.name())
 		v.flags(flags)
 		v.usage(os.Stdout, flags)
 		return nil

@@ -8,14 +8,12 @@ import (
 	"io"
 	"os"
 
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/op"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var planVerb = verb{"plan [BUNDLE]", "Print the kernel calls that the container side of a bundle makes, and why", 0, 1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		asJSON := flags.Bool("json", false, "as JSON, a call each line")
 		return func(s *session, args []string) error {
 			bundle := "."

@@ -9,12 +9,10 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-
-	"github.com/spf13/pflag"
 )
 
 var psVerb = verb{"ps [ID [OPTION...]]", "List the processes of a container, as the host numbers them; without ID, the containers", 0, -1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		format := flags.StringP("format", "f", "table", "table, made by ps(1) with the options, or json, the numbers alone")
 		return func(s *session, args []string) error {
 			if len(args) == 0 {

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"slices"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
@@ -17,7 +16,7 @@ import (
 )
 
 var runVerb = verb{"run ID", "Make a container out of a bundle, start it and wait for its end", 1, 1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		var f createFlags
 		f.add(flags)
 		detach := flags.BoolP("detach", "d", false, "do not wait")

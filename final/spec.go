@@ -9,13 +9,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/spf13/pflag"
-
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 var specVerb = verb{"spec", "Write a config.json to begin with", 0, 0,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		bundle := flags.StringP("bundle", "b", "", "directory to write it to (default the working directory)")
 		rootless := flags.Bool("rootless", false, "for a user namespace whose root is the user who calls")
 		return func(*session, []string) error {

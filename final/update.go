@@ -11,13 +11,12 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/spf13/pflag"
 
 	"github.com/simple-container/simple-container/final/internal/decode"
 )
 
 var updateVerb = verb{"update ID", "Change the limits of a container", 1, 1,
-	func(flags *pflag.FlagSet) func(*session, []string) error {
+	func(flags *flagSet) func(*session, []string) error {
 		file := flags.StringP("resources", "r", "", "file with linux.resources, as in config.json; - is the standard input; other flags do not count then")
 		set := map[string]func(*specs.LinuxResources, string) error{}
 		for _, f := range limitFlags {
@@ -64,8 +63,8 @@ func readResources(file string, resources *specs.LinuxResources) error {
 	return nil
 }
 
-func setResources(flags *pflag.FlagSet, resources *specs.LinuxResources, set map[string]func(*specs.LinuxResources, string) error) (err error) {
-	flags.Visit(func(f *pflag.Flag) {
+func setResources(flags *flagSet, resources *specs.LinuxResources, set map[string]func(*specs.LinuxResources, string) error) (err error) {
+	flags.Visit(func(f *flag) {
 		if err != nil || f.Name == "help" {
 			return
 		}
@@ -74,7 +73,7 @@ func setResources(flags *pflag.FlagSet, resources *specs.LinuxResources, set map
 			err = fmt.Errorf("--%s: not supported (Intel RDT)", f.Name)
 			return
 		}
-		if e := change(resources, f.Value.String()); e != nil {
+		if e := change(resources, f.Value); e != nil {
 			err = fmt.Errorf("--%s %q: %w", f.Name, f.Value, e)
 		}
 	})
