@@ -217,25 +217,35 @@ func newWorld(t *testing.T, reexec bool) *world {
 	t.Cleanup(func() {
 		w.Door.Trap = nil
 		list, _ := w.List()
-		done := make(chan struct{})
-		go func() { // a PID namespace ends only when all that were in it are reaped, and some are our children
-			for ; ; time.Sleep(time.Millisecond) {
-				select {
-				case <-done:
-					return
-				default:
-					reap()
-				}
+		reapWhile(func() {
+			for _, c := range list {
+				w.check(w.Delete(c.ID, true))
 			}
-		}()
-		for _, c := range list {
-			w.check(w.Delete(c.ID, true))
-		}
-		close(done)
+		})
 		w.checkNothingLeft("the test")
 		w.check(os.RemoveAll(dir))
 	})
 	return w
+}
+
+// reapWhile waits for children that end meanwhile: a PID namespace ends only when all that were in it are reaped, and
+// some are our children.
+func reapWhile(do func()) {
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for ; ; time.Sleep(time.Millisecond) {
+			select {
+			case <-done:
+				return
+			default:
+				reap()
+			}
+		}
+	}()
+	do()
+	close(done)
+	<-gone
 }
 
 // both runs a test with both executors.
