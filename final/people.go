@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,13 +25,8 @@ func people(s *session, args []string) error {
 		SilenceUsage:  true,
 
 		TraverseChildren: true, // final trace --summary run lab
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("%q: unknown command (see final --help)", args[0])
-			}
-			return nil
-		},
-		Run: func(root *cobra.Command, _ []string) { _ = root.Help() }, // to the standard output
+		Args:             unknownCommand,
+		Run:              func(root *cobra.Command, _ []string) { _ = root.Help() }, // to the standard output
 	}
 	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
 		(&session{}).flags().FlagUsages())
@@ -49,9 +45,31 @@ func people(s *session, args []string) error {
 			root.AddCommand(v.help())
 		}
 	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(wrongFlag)
 	group(root)
 	root.SetArgs(args)
 	return root.Execute()
+}
+
+// unknownCommand is for a word that is no verb.
+func unknownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if meant := root.SuggestionsFor(args[0]); len(meant) > 0 {
+		return fmt.Errorf("%q: unknown command: did you mean %s? (see final --help)", args[0], strings.Join(meant, " or "))
+	}
+	return fmt.Errorf("%q: unknown command (see final --help)", args[0])
+}
+
+// wrongFlag words what is wrong with a verb's flags.
+func wrongFlag(command *cobra.Command, err error) error {
+	err = fmt.Errorf("%s: %w (see final %s --help)", command.Name(), err, command.Name())
+	if command.Name() == "run" || command.Name() == "create" {
+		return &coded{125, err} // as Docker
+	}
+	return err
 }
 
 // noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)

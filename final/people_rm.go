@@ -3,6 +3,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/simple-container/simple-container/final/internal/engine"
@@ -15,7 +18,12 @@ func rmCommand(s *session) *cobra.Command {
 		Short: "Remove containers",
 		Args:  someContainers,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return s.eachContainer(args, func(c *engine.Container) error { return c.Remove(o) })
+			err := s.eachContainer(args, func(c *engine.Container) error { return c.Remove(o) })
+			if o.Force && engine.IsNotFound(err) { // as Docker: what is not there need not be removed
+				fmt.Fprintln(os.Stderr, "final:", err)
+				return nil
+			}
+			return err
 		},
 	}
 	command.Flags().BoolVarP(&o.Force, "force", "f", false, "kill those that run")

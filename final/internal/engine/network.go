@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -110,12 +111,18 @@ func (c *Container) connect(pid int) error {
 	return nil
 }
 
-// disconnect takes it away.
+// disconnect takes it away. Whoever was killed while it made the connection may have left a network that nobody is
+// on.
 func (c *Container) disconnect() error {
 	if !c.isConnected() {
 		return nil
 	}
-	return c.engine.Networks().Disconnect(c.ID)
+	networks := c.engine.Networks()
+	err := networks.Disconnect(c.ID)
+	if c.State.Status == Starting {
+		err = errors.Join(err, networks.Clean(false, func(string, string) {}))
+	}
+	return err
 }
 
 // PortList are the container's ports that are reached at the host.

@@ -71,7 +71,7 @@ func closeAll(files ...*os.File) {
 // any more; if we are killed before the last, others see that it is left over.
 func (c *Container) destroy(volumes bool) error {
 	if c.State.active() || c.State.noted {
-		if err := c.clear(); err != nil {
+		if err := c.recover(); err != nil {
 			return err
 		}
 	}

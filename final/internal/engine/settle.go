@@ -47,7 +47,7 @@ func (c *Container) settleLocked() error {
 		return err
 	}
 	defer closeAll(run)
-	if err := c.clear(); err != nil {
+	if err := c.recover(); err != nil {
 		return err
 	}
 	if c.AutoRemove {
@@ -84,6 +84,14 @@ func (e *Engine) End(id string) error {
 		return c.destroy(true)
 	}
 	return nil
+}
+
+// recover is clear once more, after it was ended half-way: a network may be left that nobody is on any more.
+func (c *Container) recover() error {
+	if err := c.clear(); err != nil || !c.isConnected() {
+		return err
+	}
+	return c.engine.Networks().Clean(false, func(string, string) {})
 }
 
 // clear takes away all that a container has on the machine but its files, and notes how it ended. It may be called

@@ -75,7 +75,7 @@ func (c *Container) lockIdle() (held, run *os.File, err error) {
 // prepareIdle clears away what the last run has left, if that was ended half-way.
 func (c *Container) prepareIdle() error {
 	if c.unfinished() {
-		if err := c.clear(); err != nil {
+		if err := c.recover(); err != nil {
 			return err
 		}
 	}
