@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // ownMachine runs a shell script as root of a machine of its own: no network, an empty /run and /var/lib, and final in
@@ -26,6 +28,7 @@ func ownMachine(t *testing.T, script string) string {
 	const prepare = `
 		set -eu
 		mount --make-rprivate /
+		mkdir -p /var/lib
 		mount -t tmpfs tmpfs /var/lib
 		mount -t tmpfs tmpfs /run
 		mkdir /run/bin /run/here
@@ -135,6 +138,13 @@ func TestCopyDiffCommit(t *testing.T) {
 // TestCopyMapped: to a container with a user namespace, whose root is somebody else.
 func TestCopyMapped(t *testing.T) {
 	t.Parallel()
+	release, err := kernel.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := kernel.ParseVersion(release); err != nil || v.Compare(kernel.Version{Major: 6, Minor: 3}) < 0 {
+		t.Skipf("Linux %s: a tmpfs can be mapped since 6.3: %v", release, err)
+	}
 	transcript(t, `
 		final run -d --name mapped --network none --userns 100000:65536 -v new:/new lab sleep 1000 >/dev/null
 		echo one > file; chown 7:8 file

@@ -104,7 +104,7 @@ func (a *attendance) carryOutput() (code int, known bool, err error) {
 	for {
 		kind, text, err := a.client.Receive(buffer)
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, os.ErrClosed):
+		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed):
 			return code, known, nil
 		case err != nil:
 			return code, known, err

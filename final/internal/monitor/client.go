@@ -3,6 +3,7 @@
 package monitor
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,11 @@ type Client struct{ socket *os.File }
 // Receive waits for a message. io.EOF is the end of the monitor; text is good until the next call.
 func (c *Client) Receive(buffer []byte) (kind byte, text []byte, err error) {
 	n, err := c.socket.Read(buffer)
+	for errors.Is(err, unix.ECONNRESET) {
+		// It ended without having read all that we sent. The kernel says so once, and before it hands out what was sent
+		// to us.
+		n, err = c.socket.Read(buffer)
+	}
 	if err != nil || n == 0 {
 		return 0, nil, err
 	}
