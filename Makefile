@@ -54,6 +54,7 @@ bench: ## how long a container, a pull, a network, the figures and a trace take,
 	$(go) test -run '^$$' -bench Pull -benchtime 7x ./final
 	$(go) test -run '^$$' -bench . -benchtime 1x ./final/internal/network
 	$(go) test -run '^$$' -bench . -benchtime 100x ./final/internal/metrics
+	$(go) test -run '^$$' -bench . -benchtime 20x ./final/internal/overlay ./final/internal/ocispec
 	$(go) test -run '^$$' -bench Overhead -benchtime 15x ./final/internal/trace
 
 forward: ## replay a step's uncommitted change in all later steps: make forward FROM=step02-rootfs

@@ -3,6 +3,7 @@
 package ocispec
 
 import (
+	"path"
 	"strings"
 	"testing"
 
@@ -136,6 +137,7 @@ func TestParseLimits(t *testing.T) {
 	})
 	parses(t, ParseCPUs, []parsing[int64]{
 		{"1.5", 15e8, ""}, {".01", 1e7, ""}, {"-1", 0, "want a number of processors"}, {"0.0000000001", 0, "nine digits"}, {"x", 0, "want"},
+		{"1e999999999", 0, "want a number of processors"}, {"1/2", 0, "want a number"},
 	})
 	parses(t, ParseMemorySwap, []parsing[int64]{
 		{"-1", -1, ""}, {"1g", 1 << 30, ""}, {"-2", 0, "-1 for no limit"}, {"1x", 0, "-1 for no limit"},
@@ -210,4 +212,44 @@ func TestAllMounts(t *testing.T) {
 	if _, err := o.AllMounts(image); err == nil || !strings.Contains(err.Error(), "two for /c") {
 		t.Errorf("two mounts at one place: %v", err)
 	}
+}
+
+// FuzzParse: whatever is typed, a mount has a place in the container that is absolute, clean and not the root, and one
+// of the host an absolute source.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"/x", "name:/x:ro,Z", "./a:/b:rslave", "type=bind,src=/a,dst=/b,ro", `"type=tmpfs","dst=/t,u"`, "/t:size=1m,exec",
+		"/dev/a:/dev/b:rwm", "c 1:3 rwm", "nofile=1:2", "100000:65536", "1.5", "seccomp=x", "net.x=1", "..:/..:", ":", ",", "=",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		volume := func(text string) (Mount, error) { return ParseVolume(text, "/home") }
+		for _, parse := range []func(string) (Mount, error){volume, ParseMount, ParseTmpfs} {
+			m, err := parse(text)
+			if err != nil {
+				continue
+			}
+			if !path.IsAbs(m.Target) || path.Clean(m.Target) != m.Target || m.Target == "/" {
+				t.Errorf("%q: target %q", text, m.Target)
+			}
+			if m.Type == Bind && !path.IsAbs(m.Source) || m.Type != Bind && m.Source != "" {
+				t.Errorf("%q: %s of source %q", text, m.Type, m.Source)
+			}
+		}
+		if d, err := ParseDevice(text); err == nil && (!path.IsAbs(d.Host) || !isAccess(d.Access)) {
+			t.Errorf("%q: %+v", text, d)
+		}
+		if u, err := ParseUserns(text); err == nil && uint64(u.First)+uint64(u.Size) >= 1<<32 {
+			t.Errorf("%q: %+v", text, u)
+		}
+		if n, err := ParseCPUs(text); err == nil && n < 0 {
+			t.Errorf("%q: %d", text, n)
+		}
+		_, _ = ParseDeviceRule(text)
+		_, _ = ParseUlimit(text)
+		_, _ = ParseMemorySwap(text)
+		_, _ = ParseSecurity([]string{text}, func(string) ([]byte, error) { return []byte(text), nil })
+		_, _ = ParseEnvFile(strings.NewReader(text), lookUp)
+	})
 }

@@ -56,8 +56,12 @@ func ParseMemorySwap(text string) (int64, error) {
 
 // ParseCPUs reads --cpus, a number of processors, as billionths of one.
 func ParseCPUs(text string) (int64, error) {
-	cpus, ok := new(big.Rat).SetString(text)
-	if !ok || cpus.Sign() < 0 {
+	// No exponent: that of 1e999999999 would keep us busy.
+	cpus, ok := new(big.Rat), strings.Trim(text, "0123456789.") == ""
+	if ok {
+		_, ok = cpus.SetString(text)
+	}
+	if !ok {
 		return 0, refuse("cpus", text, "want a number of processors, as 1.5")
 	}
 	nano := cpus.Mul(cpus, big.NewRat(1e9, 1))
