@@ -82,6 +82,7 @@ func TestCopyDiffCommit(t *testing.T) {
 		final cp web:/srv/. - | tar t
 		tar c file | final cp - web:/none || echo no
 		tar c file | final cp - web:/ && final exec web ls /file
+		echo '1.2.3.4 here' > hosts; final cp hosts web:/etc/hosts && final exec web grep . /etc/hosts
 		echo -- diff; final diff web
 		final commit -m hello --change 'CMD ["ls", "/srv"]' web mine >/dev/null
 		final run --rm --network none mine
@@ -104,6 +105,7 @@ func TestCopyDiffCommit(t *testing.T) {
 		final: open /none: no such file or directory: an archive wants a directory that is there
 		no
 		/file
+		1.2.3.4 here
 		-- diff
 		C /bin
 		D /bin/cat

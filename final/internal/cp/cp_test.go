@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 	"testing"
@@ -359,6 +360,47 @@ func TestOwners(t *testing.T) {
 		if has := err == nil; has != test.capability {
 			t.Errorf("%+v: capability: %v", test.o, err)
 		}
+	}
+}
+
+// TestMountedFile: what a container has mounted on a file is written, and stays mounted. (For the kernel, a mount of
+// another namespace keeps nobody from removing the file below, and goes then.)
+func TestMountedFile(t *testing.T) {
+	w := newWorld(t)
+	write(t, w.root+"/file", "below")
+	write(t, w.root+"/mounted", "above")
+	write(t, w.host+"/mine", "mine")
+	type result struct {
+		thread int
+		err    error
+	}
+	ready, done := make(chan result), make(chan struct{})
+	defer close(done)
+	go func() { // a thread that ends, in a mount namespace that ends with it: the container
+		runtime.LockOSThread()
+		ready <- result{unix.Gettid(), errors.Join(
+			unix.Unshare(unix.CLONE_NEWNS),
+			unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount(w.root+"/mounted", w.root+"/file", "", unix.MS_BIND, ""),
+		)}
+		<-done
+	}()
+	container := <-ready
+	must(t, container.err)
+	inside, err := tree.Open(fmt.Sprintf("/proc/self/task/%d/root%s", container.thread, w.root))
+	must(t, err)
+	defer inside.Close()
+	must(t, Copy(w.out("mine"), Place{inside, "/file"}, Options{}))
+	must(t, os.Symlink("x", w.host+"/link"))
+	if err := Copy(w.out("link"), Place{inside, "/file"}, Options{}); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("a link in its place: %v, want EBUSY", err)
+	}
+	if diff := cmp.Diff([]string{"file=below", "mounted=mine"}, list(t, w.root)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/mountinfo", container.thread))
+	if err != nil || !bytes.Contains(mounts, []byte(" "+w.root+"/file ")) {
+		t.Errorf("it is mounted no more: %v", err)
 	}
 }
 

@@ -84,13 +84,53 @@ func (x *extracting) entry(h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeDir {
 		return x.directory(parent, base, name, h)
 	}
-	if err := unix.Unlinkat(int(parent.Fd()), base, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		if errors.Is(err, unix.EISDIR) {
-			return errors.New("a directory is there, which no file replaces")
-		}
+	return x.replace(parent, base, h, content)
+}
+
+// replace makes a file in the place of what is there. What is mounted there stays mounted: by unlink(2) it would go,
+// since for the kernel only the mounts of our own namespace are in use.
+func (x *extracting) replace(parent *os.File, base string, h *tar.Header, content io.Reader) error {
+	mounted, err := isMountPoint(int(parent.Fd()), base)
+	switch {
+	case err != nil:
+		return err
+	case mounted && h.Typeflag == tar.TypeReg:
+		return overwrite(parent, base, content)
+	case mounted:
+		return unix.EBUSY
+	}
+	err = unix.Unlinkat(int(parent.Fd()), base, 0)
+	if errors.Is(err, unix.EISDIR) {
+		return errors.New("a directory is there, which no file replaces")
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return x.make(parent, base, h, content)
+}
+
+// overwrite writes into a file that something is mounted on, as /etc/hosts is in a container: it stays the file that
+// it is, with its owner.
+func overwrite(parent *os.File, base string, content io.Reader) error {
+	e, err := At(parent, base, base)
+	if err != nil {
+		return err
+	}
+	file, err := e.open(unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = unix.EBUSY // a device, perhaps
+	}
+	if err == nil {
+		err = file.Truncate(0)
+	}
+	if err == nil {
+		_, err = io.Copy(file, content)
+	}
+	return errors.Join(err, file.Close())
 }
 
 // inside is the path of a name of the archive in the tree.

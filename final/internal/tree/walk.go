@@ -93,3 +93,24 @@ func (e *Entry) open(flags int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), e.Name), nil
 }
+
+// mountOf is the number of the mount that a file is on (statx(2), since Linux 5.8; before, 0 for all). With an empty
+// name it is the directory itself.
+func mountOf(parent int, base string) (uint64, error) {
+	var st unix.Statx_t
+	err := unix.Statx(parent, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st)
+	return st.Mnt_id, err
+}
+
+// isMountPoint tells whether something is mounted at a name in a directory.
+func isMountPoint(parent int, base string) (bool, error) {
+	there, err := mountOf(parent, base)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	here, err := mountOf(parent, "")
+	return here != there, err
+}
