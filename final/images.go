@@ -28,9 +28,10 @@ type imageRow struct {
 func imagesCommand(s *session) *cobra.Command {
 	var o imagesOptions
 	command := &cobra.Command{
-		Use:               "images [REPOSITORY[:TAG]]",
-		Short:             "List the images that are here",
-		Example:           "  final images\n  final images -q --filter dangling=true\n  final images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
+		Use:   "images [REPOSITORY[:TAG]]",
+		Short: "List the images that are here",
+		Example: "  final images\n  final images -q --filter dangling=true\n" +
+			"  final images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
 		Args:              arguments(0, 1),
 		ValidArgsFunction: completeImages(s),
 		RunE: s.withImages(func(store *image.Store, args []string) error {
@@ -49,7 +50,8 @@ func imagesCommand(s *session) *cobra.Command {
 	command.Flags().BoolVar(&o.digests, "digests", false, "print the registries' digests")
 	command.Flags().BoolP("all", "a", false, "accepted, as Docker's: there are no hidden images")
 	command.Flags().StringVar(&o.format, "format", "", "json, or a template, as '{{.ID}} {{.Size}}'")
-	command.Flags().StringArrayVarP(&o.filters, "filter", "f", nil, "reference=PATTERN, dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE")
+	command.Flags().StringArrayVarP(&o.filters, "filter", "f", nil,
+		"reference=PATTERN, dangling=true, label=KEY[=VALUE], before=IMAGE, since=IMAGE")
 	return command
 }
 

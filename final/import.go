@@ -37,7 +37,8 @@ func importCommand(s *session) *cobra.Command {
 		}),
 	}
 	// Not StringSlice, which takes commas for an end.
-	command.Flags().StringArrayVarP(&o.Changes, "change", "c", nil, "instruction of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR")
+	command.Flags().StringArrayVarP(&o.Changes, "change", "c", nil,
+		"instruction of a Dockerfile: one of "+image.Instructions)
 	command.Flags().StringVarP(&o.Message, "message", "m", "", "comment in the image's history")
 	command.Flags().StringVar(&o.Platform, "platform", "", "that it is for, as linux/arm64 (default this machine's)")
 	return command

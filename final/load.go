@@ -35,7 +35,8 @@ func loadCommand(s *session) *cobra.Command {
 			return nil
 		}),
 	}
-	command.Flags().StringVarP(&input, "input", "i", "", "archive, plain or compressed, or directory of an OCI layout (default the standard input)")
+	command.Flags().StringVarP(&input, "input", "i", "",
+		"archive, plain or compressed, or directory of an OCI layout (default the standard input)")
 	command.Flags().BoolVarP(&quiet, "quiet", "q", false, "accepted, as Docker's")
 	return command
 }

@@ -30,7 +30,7 @@ func pullCommand(s *session) *cobra.Command {
 		}),
 	}
 	command.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only the image's name")
-	command.Flags().StringVar(&platform, "platform", "", "of an image that is for several, as linux/arm64 (default this machine's)")
+	command.Flags().StringVar(&platform, "platform", "", "of an image for several, as linux/arm64 (default this machine's)")
 	return command
 }
 

@@ -216,9 +216,8 @@ func renameDirectory(from, to string) error {
 
 // advise adds what to do when a registry cannot be reached.
 func advise(err error) error {
-	var registry *image.RegistryError
-	var network net.Error
-	if errors.As(err, &registry) && errors.As(err, &network) {
+	_, pull := errors.AsType[*image.PullError](err)
+	if _, network := errors.AsType[net.Error](err); pull && network {
 		return fmt.Errorf("%w\nWithout a network, `final rootfs DIR` makes a root file system from the lab, which is in this program", err)
 	}
 	return err

@@ -15,7 +15,8 @@ import (
 // imageCommands are the verbs for images.
 func imageCommands(s *session) []*cobra.Command {
 	return []*cobra.Command{
-		pullCommand(s), imagesCommand(s), tagCommand(s), rmiCommand(s), saveCommand(s), loadCommand(s), importCommand(s), exportCommand(s),
+		pullCommand(s), imagesCommand(s), tagCommand(s), rmiCommand(s), saveCommand(s), loadCommand(s),
+		importCommand(s), exportCommand(s),
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Change applies instructions of a Dockerfile to a configuration, those that docker commit and import take with
-// --change: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR.
+// Instructions are those of a Dockerfile that docker commit and import take with --change.
+const Instructions = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
+
+// Change applies [Instructions] to a configuration.
 func Change(config *v1.Config, instructions []string) error {
 	hasCmd := false
 	for _, text := range instructions {
@@ -50,13 +52,14 @@ func changeOne(config *v1.Config, word, rest string) (err error) {
 			put(&config.ExposedPorts, port, struct{}{})
 		})
 	case "VOLUME":
+		add := func(dir string) { put(&config.Volumes, dir, struct{}{}) }
 		if list, ok := jsonList(rest); ok {
 			for _, dir := range list {
-				put(&config.Volumes, dir, struct{}{})
+				add(dir)
 			}
 			return nil
 		}
-		return eachWord(rest, func(dir string) { put(&config.Volumes, dir, struct{}{}) })
+		return eachWord(rest, add)
 	case "USER":
 		config.User = rest
 	case "WORKDIR":
@@ -70,7 +73,7 @@ func changeOne(config *v1.Config, word, rest string) (err error) {
 	case "ONBUILD":
 		config.OnBuild = append(config.OnBuild, rest)
 	default:
-		return fmt.Errorf("%s: not one of CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR", word)
+		return fmt.Errorf("%s: not one of %s", word, Instructions)
 	}
 	return err
 }

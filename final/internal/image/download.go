@@ -12,8 +12,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -60,24 +58,10 @@ func (d *download) fetch(ctx context.Context, from *repository) (err error) {
 	if err := d.resume(); err != nil {
 		return err
 	}
-	for failed := 0; d.size < d.blob.Size; {
-		before := d.size
-		err := d.receive(ctx, from)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if d.size-before > 64<<10 {
-			failed = 0 // it goes on, if slowly
-		}
-		if failed++; failed > retries || !isTemporary(err) {
-			return err
-		}
-		if err := pause(ctx, failed); err != nil {
-			return err
-		}
+	rest := &transfer{ctx: ctx, from: from, blob: d.blob, at: d.size, mark: d.size}
+	defer rest.close()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{d}, rest, make([]byte, 256<<10)); err != nil {
+		return err
 	}
 	if got := hex.EncodeToString(d.sum.Sum(nil)); got != d.blob.Digest.Hex {
 		err := fmt.Errorf("the content's digest is sha256:%s, not %s", got, d.blob.Digest)
@@ -106,49 +90,12 @@ func (d *download) resume() error {
 	return err
 }
 
-// errStalled is why a request was given up.
-var errStalled = errors.New("nothing has come for a minute")
-
-const stalled = time.Minute
-
-// receive makes one request and takes what it brings.
-func (d *download) receive(ctx context.Context, from *repository) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(stalled, func() { cancel(errStalled) })
-	defer watch.Stop()
-	body, err := from.blob(ctx, d.blob, d.size)
-	if err != nil {
-		return stallOf(ctx, err)
-	}
-	defer body.Close()
-	buffer := make([]byte, 256<<10)
-	for d.size < d.blob.Size {
-		n, err := body.Read(buffer[:min(int64(len(buffer)), d.blob.Size-d.size)])
-		watch.Reset(stalled)
-		if n > 0 {
-			if _, err := d.file.WriteAt(buffer[:n], d.size); err != nil {
-				return err
-			}
-			_, _ = d.sum.Write(buffer[:n]) // a hash takes everything
-			d.grow(int64(n))
-		}
-		if err != nil && d.size < d.blob.Size {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return stallOf(ctx, err)
-		}
-	}
-	return nil
-}
-
-// stallOf is the error, or the stall if that has ended the request.
-func stallOf(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errStalled) {
-		return errStalled
-	}
-	return err
+// Write takes in the next piece.
+func (d *download) Write(p []byte) (int, error) {
+	n, err := d.file.WriteAt(p, d.size)
+	_, _ = d.sum.Write(p[:n]) // a hash takes everything
+	d.grow(int64(n))
+	return n, err
 }
 
 func (d *download) grow(n int64) {
@@ -198,8 +145,4 @@ func (r *arriving) Read(p []byte) (int, error) {
 	n, err := r.file.ReadAt(p[:min(int64(len(p)), size-r.at)], r.at)
 	r.at += int64(n)
 	return n, err
-}
-
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -129,7 +129,8 @@ func parseConfig(content []byte, manifest *v1.Manifest) (*v1.ConfigFile, error) 
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	if len(config.RootFS.DiffIDs) != len(manifest.Layers) {
-		return nil, fmt.Errorf("the configuration names %d layers, the manifest %d", len(config.RootFS.DiffIDs), len(manifest.Layers))
+		return nil, fmt.Errorf("the configuration names %d layers, the manifest %d",
+			len(config.RootFS.DiffIDs), len(manifest.Layers))
 	}
 	for _, digest := range config.RootFS.DiffIDs {
 		if digest.Algorithm != "sha256" {

@@ -42,5 +42,6 @@ func (s *Store) Import(root io.Reader, o ImportOptions) (*Image, error) {
 		return nil, err
 	}
 	defer unlock()
-	return s.assemble(build{layer: root, config: config, history: v1.History{Created: now, Comment: o.Message}, name: full})
+	history := v1.History{Created: now, Comment: o.Message}
+	return s.assemble(build{layer: root, config: config, history: history, name: full})
 }

@@ -68,7 +68,7 @@ func addName(index *v1.IndexManifest, d v1.Descriptor, full string) {
 	d.Annotations = copyAnnotations(d.Annotations)
 	delete(d.Annotations, nameAnnotation)
 	if full != "" {
-		if old := slices.IndexFunc(index.Manifests, func(o v1.Descriptor) bool { return o.Annotations[nameAnnotation] == full }); old >= 0 {
+		if old := named(index, full); old >= 0 {
 			dropName(index, old)
 		}
 		d.Annotations[nameAnnotation] = full
@@ -83,6 +83,11 @@ func addName(index *v1.IndexManifest, d v1.Descriptor, full string) {
 		return
 	}
 	index.Manifests = append(index.Manifests, d)
+}
+
+// named is the position of the descriptor that has a name, or -1.
+func named(index *v1.IndexManifest, full string) int {
+	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[nameAnnotation] == full })
 }
 
 // dropName takes the i-th descriptor's name away; the manifest stays.

@@ -41,6 +41,7 @@ func TestKilledHelper(t *testing.T) {
 
 // TestKilled ends pulls at many places. What they leave is no half image, and the next pull finds its way.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	s, f := openStore(t), newFaulty(t)
 	root := filepath.Dir(s.images)
 	var contents []string

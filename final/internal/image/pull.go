@@ -3,16 +3,13 @@
 package image
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,134 +20,38 @@ func (s *Store) Pull(ctx context.Context, reference string, o PullOptions) (*Ima
 	if err != nil {
 		return nil, err
 	}
-	platform, err := platformOf(o.Platform)
-	if err != nil {
-		return nil, err
-	}
 	unlock, err := s.lock(blobsLock, unix.LOCK_SH)
 	if err != nil {
 		return nil, err
 	}
-	img, err := s.pull(ctx, ref, platform, o)
+	img, err := s.pull(ctx, ref, o)
 	unlock()
 	if err != nil {
-		return nil, &PullError{Name: ShortName(fullName(ref)), Repository: repositoryOf(ref.Context()), Err: err}
+		return nil, pullError(ref, err)
 	}
 	return img, s.collectIfDue()
 }
 
-func (s *Store) pull(ctx context.Context, ref name.Reference, platform *v1.Platform, o PullOptions) (*Image, error) {
-	from, err := connect(ctx, ref.Context(), o.Transport)
+func (s *Store) pull(ctx context.Context, ref name.Reference, o PullOptions) (*Image, error) {
+	found, err := resolve(ctx, ref, o, s)
 	if err != nil {
 		return nil, err
-	}
-	found, err := from.resolve(ctx, ref.Identifier(), platform)
-	if err != nil {
-		return nil, err
-	}
-	if !s.hasBlob(found.manifest.Config.Digest) {
-		if found.config, err = from.smallBlob(ctx, found.manifest.Config); err != nil {
-			return nil, fmt.Errorf("configuration: %w", err)
-		}
-	} else if found.config, err = s.readBlob(found.manifest.Config.Digest); err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	config, err := parseConfig(found.config, found.manifest)
-	if err != nil {
-		return nil, err
-	}
-	// An index was searched for the platform; a name for a single image gives it whatever it is for.
-	if config.OS != platform.OS || config.Architecture != platform.Architecture {
-		return nil, fmt.Errorf("the image is for %s/%s, not for %s", config.OS, config.Architecture, platform)
 	}
 	say := newProgress(o.Progress, len(found.manifest.Layers))
-	err = s.fetchLayers(ctx, from, found.manifest, config, say)
+	err = s.fetchLayers(ctx, found, say)
 	say.end()
 	if err != nil {
 		return nil, err
 	}
-	return s.keepPulled(ref, found, config)
-}
-
-// A resolved image is one of a registry, found.
-type resolved struct {
-	digest   v1.Hash // what the name stands for: the index, if there is one
-	content  []byte  // the manifest
-	manifest *v1.Manifest
-	kind     types.MediaType
-	config   []byte
-}
-
-// resolve finds the manifest that a tag or digest stands for on a platform.
-func (r *repository) resolve(ctx context.Context, identifier string, platform *v1.Platform) (*resolved, error) {
-	content, kind, err := r.manifest(ctx, identifier)
-	if err != nil {
-		return nil, err
-	}
-	found := &resolved{digest: digestOf(content)}
-	if isIndex(content, kind) {
-		chosen, err := choose(content, platform)
-		if err != nil {
-			return nil, err
-		}
-		if content, kind, err = r.manifest(ctx, chosen.Digest.String()); err != nil {
-			return nil, err
-		}
-	}
-	found.content, found.kind = content, kind
-	found.manifest, err = parseManifest(content)
-	return found, err
-}
-
-func parseManifest(content []byte) (*v1.Manifest, error) {
-	manifest, err := v1.ParseManifest(bytes.NewReader(content))
-	if err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	if manifest.SchemaVersion != 2 || manifest.Config.Digest.Hex == "" {
-		return nil, errors.New("manifest: it is in a format of before 2017, or no image's")
-	}
-	for _, d := range append(slices.Clone(manifest.Layers), manifest.Config) {
-		if d.Digest.Algorithm != "sha256" || d.Size < 0 {
-			return nil, fmt.Errorf("manifest: %s of %d bytes: only sha256 is known", d.Digest, d.Size)
-		}
-	}
-	return manifest, nil
-}
-
-// isIndex tells an index from a manifest. The header is the registry's word; the content has its own.
-func isIndex(content []byte, kind types.MediaType) bool {
-	if kind.IsIndex() || kind.IsImage() {
-		return kind.IsIndex()
-	}
-	index, err := v1.ParseIndexManifest(bytes.NewReader(content))
-	return err == nil && len(index.Manifests) > 0
-}
-
-// choose picks an index's image for a platform.
-func choose(content []byte, platform *v1.Platform) (v1.Descriptor, error) {
-	index, err := v1.ParseIndexManifest(bytes.NewReader(content))
-	if err != nil {
-		return v1.Descriptor{}, fmt.Errorf("index: %w", err)
-	}
-	var have []string
-	for _, d := range index.Manifests {
-		if d.Platform == nil || d.Platform.OS == "unknown" {
-			continue // an attestation
-		}
-		if d.Platform.Satisfies(*platform) {
-			return d, nil
-		}
-		have = append(have, d.Platform.String())
-	}
-	return v1.Descriptor{}, fmt.Errorf("no image for the platform %s: there are %q", platform, have)
+	return s.keepPulled(ref, found)
 }
 
 // fetchLayers gets the layers that are missing. A layer may be in a manifest several times.
-func (s *Store) fetchLayers(ctx context.Context, from *repository, m *v1.Manifest, config *v1.ConfigFile, say *progress) error {
+func (s *Store) fetchLayers(ctx context.Context, found *resolved, say *progress) error {
+	layers, diffIDs := found.manifest.Layers, found.config.RootFS.DiffIDs
 	var once []int
 	seen := map[v1.Hash]bool{}
-	for i, layer := range m.Layers {
+	for i, layer := range layers {
 		if !seen[layer.Digest] {
 			seen[layer.Digest] = true
 			once = append(once, i)
@@ -159,19 +60,26 @@ func (s *Store) fetchLayers(ctx context.Context, from *repository, m *v1.Manifes
 	}
 	return parallel(ctx, len(once), func(ctx context.Context, at int) error {
 		i := once[at]
-		err := s.fetchLayer(ctx, from, m.Layers[i], config.RootFS.DiffIDs[i], say.lines[i])
+		err := s.fetchLayer(ctx, found.from, layers[i], diffIDs[i], say.lines[i])
 		if errors.Is(err, errBadStart) {
-			err = s.fetchLayer(ctx, from, m.Layers[i], config.RootFS.DiffIDs[i], say.lines[i])
+			err = s.fetchLayer(ctx, found.from, layers[i], diffIDs[i], say.lines[i])
 		}
-		if err != nil {
-			return fmt.Errorf("layer %d of %d (%s): %w", i+1, len(m.Layers), m.Layers[i].Digest, err)
-		}
-		return nil
+		return layerError(i, layers, err)
 	})
 }
 
+// layerError says which layer it is about.
+func layerError(i int, layers []v1.Descriptor, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("layer %d of %d (%s): %w", i+1, len(layers), layers[i].Digest, err)
+}
+
 // fetchLayer makes sure that a layer is here, as a blob and unpacked.
-func (s *Store) fetchLayer(ctx context.Context, from *repository, layer v1.Descriptor, diffID v1.Hash, line *line) error {
+func (s *Store) fetchLayer(
+	ctx context.Context, from *repository, layer v1.Descriptor, diffID v1.Hash, line *line,
+) error {
 	whole, err := s.isWhole(diffID)
 	if err != nil {
 		return err
@@ -226,8 +134,8 @@ func (s *Store) receiveLayer(ctx context.Context, d *download, from *repository,
 }
 
 // keepPulled makes the name stand for what was pulled.
-func (s *Store) keepPulled(ref name.Reference, found *resolved, config *v1.ConfigFile) (*Image, error) {
-	if _, err := s.putBlob(found.config); err != nil {
+func (s *Store) keepPulled(ref name.Reference, found *resolved) (*Image, error) {
+	if _, err := s.putBlob(found.rawConfig); err != nil {
 		return nil, err
 	}
 	digest, err := s.putBlob(found.content)
@@ -235,7 +143,7 @@ func (s *Store) keepPulled(ref name.Reference, found *resolved, config *v1.Confi
 		return nil, err
 	}
 	d := v1.Descriptor{
-		MediaType: found.kind, Digest: digest, Size: int64(len(found.content)), Platform: config.Platform(),
+		MediaType: found.kind, Digest: digest, Size: int64(len(found.content)), Platform: found.config.Platform(),
 		Annotations: map[string]string{digestAnnotation: repositoryOf(ref.Context()) + "@" + found.digest.String()},
 	}
 	return s.nameImage(d, fullName(ref))

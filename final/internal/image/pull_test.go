@@ -225,6 +225,7 @@ func TestPullContinues(t *testing.T) {
 }
 
 func TestPullRetries(t *testing.T) {
+	t.Parallel()
 	s, f := openStore(t), newFaulty(t)
 	push(t, f.host+"/busy", imageFor(t, runtime.GOARCH, layerOf(t, file("a", "1"))))
 	var tries sync.Map
@@ -445,6 +446,7 @@ func TestPullCredentials(t *testing.T) {
 
 // Bad bytes never become an image, and the next pull gets good ones.
 func TestPullRefusesBadBytes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		spoil func(body []byte) []byte

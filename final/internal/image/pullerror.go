@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
@@ -19,6 +20,10 @@ type PullError struct {
 	Name       string // in its short form
 	Repository string // in full, with the registry
 	Err        error
+}
+
+func pullError(ref name.Reference, err error) error {
+	return &PullError{Name: ShortName(fullName(ref)), Repository: repositoryOf(ref.Context()), Err: err}
 }
 
 func (e *PullError) Error() string { return fmt.Sprintf("pull %s: %s", e.Name, e.cause()) }
@@ -37,7 +42,8 @@ func (e *PullError) cause() string {
 		case said(transport.NameUnknownErrorCode):
 			return "repository " + e.Repository + " does not exist"
 		case answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden:
-			return "unauthorized: repository " + e.Repository + " does not exist, or wants a login (docker login " + host + ", podman login " + host + ")"
+			return fmt.Sprintf("unauthorized: repository %s does not exist, or wants a login (docker login %[2]s, podman login %[2]s)",
+				e.Repository, host)
 		case answer.StatusCode == http.StatusNotFound:
 			return "manifest unknown: " + host + " has no such image"
 		case answer.StatusCode == http.StatusTooManyRequests:

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -51,7 +52,8 @@ func connect(ctx context.Context, at name.Repository, base http.RoundTripper) (*
 	}
 	var authorised http.RoundTripper
 	err = retry(ctx, func() error {
-		authorised, err = transport.NewWithContext(ctx, at.Registry, credentials, base, []string{at.Scope(transport.PullScope)})
+		scopes := []string{at.Scope(transport.PullScope)}
+		authorised, err = transport.NewWithContext(ctx, at.Registry, credentials, base, scopes)
 		return err
 	})
 	if err != nil {
@@ -60,7 +62,10 @@ func connect(ctx context.Context, at name.Repository, base http.RoundTripper) (*
 	return &repository{at, &http.Client{Transport: authorised}}, nil
 }
 
-func (r *repository) get(ctx context.Context, kind, identifier string, header http.Header, codes ...int) (*http.Response, error) {
+// get asks for a manifest or blob; the answer has one of the codes.
+func (r *repository) get(
+	ctx context.Context, kind, identifier string, header http.Header, codes ...int,
+) (*http.Response, error) {
 	at := url.URL{
 		Scheme: r.name.Scheme(), Host: r.name.RegistryStr(),
 		Path: fmt.Sprintf("/v2/%s/%s/%s", r.name.RepositoryStr(), kind, identifier),
@@ -89,10 +94,13 @@ var manifestTypes = []string{
 	string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
 }
 
-// manifest returns a manifest by its tag or digest; digest is the one it has.
-func (r *repository) manifest(ctx context.Context, identifier string) (content []byte, kind types.MediaType, err error) {
+// manifest returns a manifest, or an index, by its tag or digest.
+func (r *repository) manifest(
+	ctx context.Context, identifier string,
+) (content []byte, kind types.MediaType, err error) {
+	accept := http.Header{"Accept": {strings.Join(manifestTypes, ", ")}}
 	err = retry(ctx, func() error {
-		response, err := r.get(ctx, "manifests", identifier, http.Header{"Accept": {strings.Join(manifestTypes, ", ")}}, http.StatusOK)
+		response, err := r.get(ctx, "manifests", identifier, accept, http.StatusOK)
 		if err != nil {
 			return err
 		}
@@ -144,7 +152,8 @@ func (r *repository) blob(ctx context.Context, d v1.Descriptor, from int64) (io.
 func (r *repository) rest(ctx context.Context, d v1.Descriptor, from int64) (io.ReadCloser, error) {
 	header := http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", from, d.Size-1)}}
 	response, err := r.get(ctx, "blobs", d.Digest.String(), header, http.StatusOK, http.StatusPartialContent)
-	if answer, ok := errors.AsType[*transport.Error](err); ok && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+	answer, ok := errors.AsType[*transport.Error](err)
+	if ok && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 		return nil, nil
 	}
 	if err != nil {
@@ -211,5 +220,5 @@ func isTemporary(err error) bool {
 	}
 	network, ok := errors.AsType[net.Error](err)
 	return ok && network.Timeout() || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
-		errors.Is(err, errStalled) || isReset(err)
+		errors.Is(err, errStalled) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -22,15 +22,11 @@ type Removed struct {
 type InUseError struct {
 	Image      string
 	Containers []string
-	Forced     bool
 }
 
 func (e *InUseError) Error() string {
-	text := fmt.Sprintf("image %s is used by container %s", e.Image, strings.Join(e.Containers, ", "))
-	if e.Forced {
-		return text + ": its names are gone, it stays until they are removed"
-	}
-	return text + ": remove it first (final rm), or force it (rmi -f takes the names away)"
+	return fmt.Sprintf("image %s is used by container %s: remove it first (final rm), or force it"+
+		" (rmi -f takes the names away)", e.Image, strings.Join(e.Containers, ", "))
 }
 
 // Tag gives an image one more name. Who had it before stays without.
@@ -83,7 +79,8 @@ func (s *Store) remove(index *v1.IndexManifest, img *Image, reference string, fo
 	if full, err := FullName(reference); err == nil && slices.Contains(img.Names, full) {
 		names = []string{full}
 	} else if len(names) > 1 && !force {
-		return removed, fmt.Errorf("image %s has several names: %s: name one, or force it", Short(img.ID), strings.Join(shortNames(names), ", "))
+		return removed, fmt.Errorf("image %s has several names: %s: name one, or force it",
+			Short(img.ID), strings.Join(shortNames(names), ", "))
 	}
 	users, err := s.users(img.ID)
 	if err != nil {
@@ -94,8 +91,7 @@ func (s *Store) remove(index *v1.IndexManifest, img *Image, reference string, fo
 		return removed, &InUseError{Image: img.Name(), Containers: users}
 	}
 	for _, full := range names {
-		at := slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[nameAnnotation] == full })
-		dropName(index, at)
+		dropName(index, named(index, full))
 		removed.Untagged = append(removed.Untagged, ShortName(full))
 	}
 	if !last || len(users) > 0 {

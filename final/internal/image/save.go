@@ -75,8 +75,11 @@ func (s *Store) SaveDir(dir string, references ...string) error {
 	}, OCIDir, references)
 }
 
+// addFile takes a file of a layout.
+type addFile func(name string, size int64, content io.Reader) error
+
 // save gives the files of a layout to add: those that say what is in it come last, so that a part of it is none.
-func (s *Store) save(add func(name string, size int64, content io.Reader) error, format string, references []string) error {
+func (s *Store) save(add addFile, format string, references []string) error {
 	unlock, err := s.lock(blobsLock, unix.LOCK_SH)
 	if err != nil {
 		return err
@@ -114,7 +117,7 @@ func (s *Store) save(add func(name string, size int64, content io.Reader) error,
 	return saveJSON(add, files)
 }
 
-func saveJSON(add func(string, int64, io.Reader) error, files map[string]any) error {
+func saveJSON(add addFile, files map[string]any) error {
 	for _, name := range []string{"oci-layout", "index.json", "manifest.json"} {
 		value, ok := files[name]
 		if !ok {
@@ -176,7 +179,7 @@ func addDocker(all []dockerManifest, img *Image, names []string) []dockerManifes
 func blobName(digest v1.Hash) string { return "blobs/sha256/" + digest.Hex }
 
 // saveBlob writes a blob, checked on the way.
-func (s *Store) saveBlob(add func(string, int64, io.Reader) error, d v1.Descriptor) error {
+func (s *Store) saveBlob(add addFile, d v1.Descriptor) error {
 	f, err := os.Open(s.blob(d.Digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("blob %s is missing: pull the image again", d.Digest)

@@ -74,7 +74,8 @@ func reappear(parent int, base string) error {
 }
 
 func setOpaque(parent int, base string) error {
-	return wrap("set attribute "+opaqueAttribute+" of", base, unix.Lsetxattr(through(parent, base), opaqueAttribute, []byte("y"), 0))
+	err := unix.Lsetxattr(through(parent, base), opaqueAttribute, []byte("y"), 0)
+	return wrap("set attribute "+opaqueAttribute+" of", base, err)
 }
 
 // isOverlays tells whether an extended attribute is one that overlayfs obeys. In an archive it is a left-over, or
