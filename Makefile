@@ -10,7 +10,7 @@ go   := $(root) env GOFLAGS=-buildvcs=false "DEBOOTSTRAP=$(DEBOOTSTRAP)" go
 steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metrics
 
 # The packages of final whose tests look at the kernel: on cgroup v2, and on another kernel, it answers otherwise.
-final := executor console rootfs confine cgroup runtime network metrics trace
+final := executor console rootfs confine cgroup runtime network metrics trace image
 
 .PHONY: help run setup setup-run test test-vm fuzz lint bench forward clean
 
@@ -44,6 +44,7 @@ fuzz: ## ten seconds for each fuzz target
 	$(go) test -run '^$$' -fuzz FuzzCreate -fuzztime 10s ./final/internal/plan
 	$(go) test -run '^$$' -fuzz FuzzSpec -fuzztime 10s ./final/internal/decode
 	$(go) test -run '^$$' -fuzz FuzzCompile -fuzztime 10s ./final/internal/confine
+	$(go) test -run '^$$' -fuzz FuzzUnpack -fuzztime 10s ./final/internal/image
 
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./... && go vet -tags engine ./final

@@ -3,6 +3,7 @@
 package image
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ func (e *PullError) cause() string {
 		case answer.StatusCode == http.StatusTooManyRequests:
 			return "too many requests: " + host + " limits how often one may pull; a login raises the limit"
 		}
+	}
+	if errors.Is(e.Err, context.Canceled) {
+		return "interrupted; the next pull goes on from here"
 	}
 	text := e.Err.Error()
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](e.Err)

@@ -443,7 +443,11 @@ func FuzzUnpack(f *testing.F) {
 		if err := os.Mkdir(root, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		_ = Unpack(root, bytes.NewReader(layer)) // most are broken; what counts is what they did
+		// Most are broken; what counts is what they did.
+		_ = Unpack(root, bytes.NewReader(layer))
+		if err := os.Mkdir(root+"/alone", 0o755); err == nil {
+			_, _ = unpackInto(root+"/alone", bytes.NewReader(layer), int64(len(layer)), digestOf(layer))
+		}
 		entries, err := os.ReadDir(world)
 		if err != nil || len(entries) != 1 {
 			t.Fatalf("beside the root: %v, %v", entries, err)
