@@ -31,7 +31,7 @@ func cleanCommand(s *session) *cobra.Command {
 		Use:   "clean",
 		Short: "Remove what containers left behind when they or their runtime crashed",
 		Long: `Remove what containers left behind when they or their runtime crashed: processes, cgroups,
-network links, packet filter rules, mounts and directories. Running containers are left alone.`,
+network links, packet filter rules, mounts, directories, and layers that no image has. Running containers are left alone.`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
@@ -81,6 +81,7 @@ func (c *cleaner) clean() error {
 	c.removeLeftovers()
 	c.removeAbandoned()
 	c.removeConnections()
+	c.removeGarbage()
 	c.leaveHost()
 	if c.removed == 0 && c.spared == 0 && len(c.errs) == 0 {
 		fmt.Fprintln(c.out, "nothing to clean")
@@ -126,6 +127,23 @@ func (c *cleaner) removeConnections() {
 	}
 	host := &network.Host{Door: c.door}
 	c.failed(host.Clean(c.dryRun, func(kind, name string) { c.report(verb, kind, name) }))
+}
+
+// removeGarbage removes what no image has.
+func (c *cleaner) removeGarbage() {
+	if _, err := os.Stat(c.engine.Root + "/images"); err != nil {
+		return // there are none, and opening them would make a place for them
+	}
+	store, err := c.engine.Images()
+	if err != nil {
+		c.failed(err)
+		return
+	}
+	verb := "removed"
+	if c.dryRun {
+		verb = "would remove"
+	}
+	c.failed(store.Clean(c.dryRun, func(kind, name string) { c.report(verb, kind, name) }))
 }
 
 // deadOf sorts the ids of what was found, and names those that live. The dead are claimed until unlock.

@@ -17,9 +17,19 @@ import (
 // keptFor is how long a download that was cut off may wait for its continuation.
 const keptFor = 24 * time.Hour
 
-// collect removes the blobs and layers that no image has. While somebody pulls it does nothing but leave a note,
-// which whoever pulls last finds: nobody waits for a download to end.
+// Clean removes what killed pulls have left, with the blobs and layers that no image has, and reports each; for a dry
+// run it only reports. While somebody pulls it does nothing.
+func (s *Store) Clean(dryRun bool, report func(kind, name string)) error {
+	return s.collectWith(collection{dryRun, report})
+}
+
+// collect is Clean that nobody watches.
 func (s *Store) collect() error {
+	return s.collectWith(collection{report: func(string, string) {}})
+}
+
+// collectWith does not wait until a pull has ended, but leaves a note, which whoever pulls last finds.
+func (s *Store) collectWith(c collection) error {
 	unlock, err := s.lock(blobsLock, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return os.WriteFile(s.garbageNote(), nil, 0o600)
@@ -42,10 +52,11 @@ func (s *Store) collect() error {
 		return err
 	}
 	err = errors.Join(
-		sweep(s.images+"/blobs/sha256", kept, 0), sweep(s.images+"/partial", nil, keptFor),
-		sweep(s.layers+"/sha256", kept, 0), sweep(s.layers+"/marks", kept, 0), sweep(s.layers+"/partial", nil, 0),
+		c.sweep("blob", s.images+"/blobs/sha256", kept, 0), c.sweep("download", s.images+"/partial", nil, keptFor),
+		c.sweep("layer", s.layers+"/sha256", kept, 0), c.sweep("layer's mark", s.layers+"/marks", kept, 0),
+		c.sweep("half-made layer", s.layers+"/partial", nil, 0),
 	)
-	if err == nil {
+	if err == nil && !c.dryRun {
 		_ = os.Remove(s.garbageNote()) // mostly there is none
 	}
 	return err
@@ -80,8 +91,14 @@ func (s *Store) reachable(index *v1.IndexManifest) (map[string]bool, error) {
 	return kept, nil
 }
 
+// A collection is one round of collecting garbage.
+type collection struct {
+	dryRun bool
+	report func(kind, name string)
+}
+
 // sweep removes from a directory what is not kept, if it is old enough.
-func sweep(dir string, kept map[string]bool, age time.Duration) error {
+func (c collection) sweep(kind, dir string, kept map[string]bool, age time.Duration) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -96,7 +113,10 @@ func sweep(dir string, kept map[string]bool, age time.Duration) error {
 		if err == nil && age > 0 && time.Since(info.ModTime()) < age && !strings.Contains(entry.Name(), "-") {
 			continue
 		}
-		errs = append(errs, err, Remove(filepath.Join(dir, entry.Name())))
+		c.report(kind, entry.Name())
+		if !c.dryRun {
+			errs = append(errs, err, Remove(filepath.Join(dir, entry.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -99,8 +99,12 @@ func TestKilled(t *testing.T) {
 			t.Errorf("layer %d has %d bytes, want the %d of the image", i, got.Len(), len(contents[i]))
 		}
 	}
-	if err := s.collect(); err != nil {
+	reported := 0
+	if err := s.Clean(true, func(string, string) { reported++ }); err != nil {
 		t.Error(err)
+	}
+	if err := s.Clean(false, func(string, string) { reported-- }); err != nil || reported != 0 {
+		t.Errorf("a dry run reports %d more than what is removed, %v", reported, err)
 	}
 	tidy(t, s)
 }
