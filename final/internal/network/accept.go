@@ -36,7 +36,7 @@ func listChains(nft *nftables.Conn) (chains []*nftables.Chain, err error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("nft list chains: %w", err)
+		return nil, fmt.Errorf("nft list chains: %w (has the kernel no nf_tables? --network none and host need none)", err)
 	}
 	return chains, nil
 }

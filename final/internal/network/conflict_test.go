@@ -9,11 +9,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
@@ -337,4 +339,67 @@ func TestElsewhere(t *testing.T) {
 	}
 	n.Space = space
 	w.must(w.write(file, n))
+}
+
+// TestBesideSteps: a container of step 04 has links, a saved setting and a lock like ours, and neither is in the
+// other's way.
+func TestBesideSteps(t *testing.T) {
+	w := newWorld(t)
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name = "sc0"
+	step := &netlink.Veth{LinkAttrs: attributes, PeerName: "sc0p"}
+	w.must(w.handle("").LinkAdd(step))
+	w.must(w.handle("").LinkSetAlias(step, kernel.Prefix+"0123456789ab"))
+	w.must(os.MkdirAll(kernel.StateDir, 0o755))
+	w.must(os.WriteFile(savedForward, []byte("0\n"), 0o600))
+	w.must(w.Door.Set("/proc/sys/net/ipv4/ip_forward", "1"))
+	before := w.before
+	w.before = w.belongings()
+	c := w.container()
+	if c.Bridge != "sc1" {
+		t.Errorf("bridge %s, want sc1: sc0 is the step's", c.Bridge)
+	}
+	if links, err := w.handle("").LinkList(); err != nil || slices.ContainsFunc(links, func(l netlink.Link) bool {
+		_, theirs := LinkID(l)
+		return theirs && l.Attrs().Name != "sc0" || HalfMade(l, links)
+	}) {
+		t.Errorf("one of ours looks like a step's: %v, %v", links, err)
+	}
+	w.must(w.Disconnect(c.ID))
+	w.checkNothingLeft("ours")
+	c = w.container()
+	w.must(w.handle("").LinkDel(step)) // the step's ends first, and sees our alias
+	w.must(w.Disconnect(c.ID))
+	w.before = before
+	w.checkNothingLeft("both")
+}
+
+// TestRemoveDead: a network whose containers are all dead can be removed.
+func TestRemoveDead(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.Create(Network{Name: "mine"})
+	w.must(err)
+	if _, err := w.Create(Network{Name: "mine"}); !errors.Is(err, ErrExist) {
+		t.Errorf("again: %v", err)
+	}
+	for _, name := range []string{"", "host", "none", "bridge", "container", "../x", "a b", ".a"} {
+		if n, err := w.Create(Network{Name: name}); err == nil {
+			t.Errorf("%q: %+v", name, n)
+		}
+	}
+	c := w.container(func(e *Endpoint) { e.Network, e.Name = "mine", "c" })
+	if err := w.Host.Remove("mine"); !errors.Is(err, ErrInUse) {
+		t.Errorf("in use: %v", err)
+	}
+	link, err := w.handle("").LinkByName(c.Link)
+	w.must(err)
+	w.must(w.handle("").LinkDel(link))
+	w.must(w.Host.Remove("mine"))
+	w.checkNothingLeft("the network")
+	if err := w.Host.Remove("mine"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("again: %v", err)
+	}
+	if _, err := w.tryContainer(func(e *Endpoint) { e.Network = "mine" }); !errors.Is(err, ErrNotExist) {
+		t.Errorf("connect: %v", err)
+	}
 }

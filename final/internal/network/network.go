@@ -253,16 +253,33 @@ func (h *Host) Remove(name string) error {
 	defer lock.Close()
 	n := &Network{Name: name}
 	err = read(n.statePath(), n)
-	if err == nil { // it is up
-		living, err := h.leaveToTheDead(n)
-		if err != nil {
+	switch {
+	case err == nil: // it is up
+		if err := h.lowerDead(n); err != nil {
 			return err
 		}
-		if len(living) > 0 {
-			return fmt.Errorf("network %s: %w: %s", name, ErrInUse, strings.Join(living, ", "))
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	return h.remove(h.file(name))
+}
+
+// lowerDead takes a network down whose containers are all dead.
+func (h *Host) lowerDead(n *Network) error {
+	if err := n.checkSpace(); err != nil {
+		return err
+	}
+	living, err := h.leaveToTheDead(n)
+	if err != nil {
+		return err
+	}
+	if len(living) > 0 {
+		return fmt.Errorf("network %s: %w: %s", n.Name, ErrInUse, strings.Join(living, ", "))
+	}
+	w, err := h.wire()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return h.lower(w, n)
 }

@@ -67,7 +67,11 @@ func (h *Host) plug(w *wire, n *Network, c *Connection, namespace *os.File) erro
 		return err
 	}
 	h.silence(c.Link)
-	if err := w.do("link set "+c.Link+" master "+n.Bridge, func() error { return w.LinkSetMaster(pair, bridge) }); err != nil {
+	err = w.do("link set "+c.Link+" master "+n.Bridge, func() error { return w.LinkSetMaster(pair, bridge) })
+	if errors.Is(err, unix.EXFULL) {
+		return fmt.Errorf("%w: a bridge has 1023 ports, and network %s uses all of them: create another one", err, n.Name)
+	}
+	if err != nil {
 		return err
 	}
 	// Where br_netfilter is loaded, as beside Docker, the address of a packet for a published port is changed while
