@@ -127,8 +127,8 @@ func TestBesideIptablesLegacy(t *testing.T) {
 func TestBesideFirewalld(t *testing.T) {
 	besides(t, func(w *world) {
 		w.run("nft", `table inet firewalld {
-	chain filter_FORWARD { type filter hook forward priority 10; policy accept; ct state { established, related } accept; ct status dnat accept; iifname lo accept; ct state invalid drop; reject with icmpx admin-prohibited; }
-	chain filter_INPUT { type filter hook input priority 10; policy accept; ct state { established, related } accept; iifname lo accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; reject with icmpx admin-prohibited; }
+	chain filter_FORWARD { type filter hook forward priority 10; policy accept; ct state { established, related } accept; ct status dnat accept; iifname lo accept; ct state invalid drop; reject with icmpx type admin-prohibited; }
+	chain filter_INPUT { type filter hook input priority 10; policy accept; ct state { established, related } accept; iifname lo accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; reject with icmpx type admin-prohibited; }
 }`)
 	}, rulesOf("nft list table inet firewalld"))
 }

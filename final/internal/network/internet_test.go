@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/nftables"
@@ -201,5 +202,41 @@ func TestPublish(t *testing.T) {
 	w.must(w.Disconnect(a.ID))
 	w.silent(i.neighbour, "tcp", hostAddress+":8080")
 	w.must(w.Disconnect(b.ID))
+	w.checkNothingLeft("the last container")
+}
+
+// TestWithoutIPv6: on a host that speaks none.
+func TestWithoutIPv6(t *testing.T) {
+	w := newWorld(t)
+	i := w.online()
+	const setting = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+	if hasIPv6() {
+		w.must(w.Door.Write(setting, "1"))
+		t.Cleanup(func() { w.check(w.Door.Write(setting, "0")) })
+	}
+	w.before = w.belongings()
+	c := w.container(publishing("c", "8080:80"))
+	w.serve(c.Namespace, ":80")
+	if c.IPv6.IsValid() || c.Gateway6.IsValid() {
+		t.Errorf("%+v", c)
+	}
+	w.says(i.neighbour, "tcp", hostAddress+":8080", neighbourAddress)
+	w.says(c.Namespace, "tcp", serverAddress+":80", routerOutside)
+	w.resolves(c, "udp", "c", c.IPv4.Addr().String())
+	w.must(w.Disconnect(c.ID))
+	w.checkNothingLeft("the last container")
+}
+
+// TestManyPorts: a range of thousands is as good as one port.
+func TestManyPorts(t *testing.T) {
+	w := newWorld(t)
+	i := w.online()
+	c := w.container(publishing("c", "10000-12999:20000-22999"))
+	w.serve(c.Namespace, ":22999")
+	w.says(i.neighbour, "tcp", hostAddress+":12999", neighbourAddress)
+	if _, err := w.tryContainer(publishing("d", "11500:80")); err == nil || !strings.Contains(err.Error(), "container c has it") {
+		t.Errorf("one of them: %v", err)
+	}
+	w.must(w.Disconnect(c.ID))
 	w.checkNothingLeft("the last container")
 }
