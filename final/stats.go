@@ -19,7 +19,7 @@ import (
 )
 
 func statsCommand(s *session) *cobra.Command {
-	v := &statsView{targets: s.targets, history: map[string]*history{}}
+	v := &statsView{targets: s.allTargets, history: map[string]*history{}}
 	command := &cobra.Command{
 		Use:   "stats [CONTAINER...]",
 		Short: "Show what containers use, as it changes",

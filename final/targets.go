@@ -8,22 +8,36 @@ import (
 	"strings"
 
 	"github.com/simple-container/simple-container/final/internal/engine"
+	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/metrics"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
-// targets are the containers that can be measured, by name: those of the runtime, whoever made them.
-func (s *session) targets() (targets []metrics.Target, err error) {
+// targets are the containers that run, by name: those of the runtime, whoever made them.
+func (s *session) targets() ([]metrics.Target, error) { return s.listTargets(false) }
+
+// allTargets are also those that do not run.
+func (s *session) allTargets() ([]metrics.Target, error) { return s.listTargets(true) }
+
+func (s *session) listTargets(all bool) (targets []metrics.Target, err error) {
 	list, err := s.runtime().List()
 	if err != nil {
 		return nil, err
 	}
-	known := s.names()
+	known := s.engineTargets(all)
 	for _, c := range list {
-		if t, ok := targetOf(c); ok {
-			if n, ok := known[t.ID]; ok {
-				t.Name, t.Image = n.Name, n.Image
-			}
+		t, ok := targetOf(c)
+		if !ok || t.Stopped() && !all {
+			continue
+		}
+		if k, ok := known[t.ID]; ok {
+			t.Name, t.Image = k.Name, k.Image
+			delete(known, t.ID)
+		}
+		targets = append(targets, t)
+	}
+	for _, t := range known { // to the runtime they are not, until they run
+		if all && (t.Stopped() || t.Status == "created") {
 			targets = append(targets, t)
 		}
 	}
@@ -31,14 +45,30 @@ func (s *session) targets() (targets []metrics.Target, err error) {
 	return targets, nil
 }
 
-// names are the containers that people know by another name than their id.
-func (s *session) names() map[string]*engine.Container {
-	known := map[string]*engine.Container{}
-	list, _ := s.engine().List(engine.ListOptions{}) // who cannot be named is measured all the same
+// engineTargets are the engine's containers, which have names and images: none for another root than the engine's.
+func (s *session) engineTargets(all bool) map[string]metrics.Target {
+	known := map[string]metrics.Target{}
+	if s.root != kernel.OCIStateDir {
+		return known
+	}
+	list, _ := s.engine().List(engine.ListOptions{All: all}) // who cannot be named is measured all the same
 	for _, c := range list {
-		known[c.ID] = c
+		status := string(c.State.Status)
+		if c.State.Status == engine.Exited {
+			status = string(runtime.Stopped)
+		}
+		known[c.ID] = metrics.Target{ID: c.ID, Name: c.Name, Image: c.Image, Created: c.Created, Status: status}
 	}
 	return known
+}
+
+// exitCode is how the engine says that a container has ended, nil if it does not.
+func (s *session) exitCode(t metrics.Target) *int {
+	c, err := s.engine().Find(t.ID)
+	if err != nil || c.State.Status != engine.Exited || c.State.ExitCode == engine.Unknown {
+		return nil
+	}
+	return &c.State.ExitCode
 }
 
 // targetOf is false for a container that is being made, or vanishes while we look.

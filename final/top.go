@@ -20,7 +20,7 @@ func topCommand(s *session) *cobra.Command {
 The options are those of ps(1), -ef without any; the table that they ask for must have a column PID.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			targets, err := s.targets()
+			targets, err := s.allTargets()
 			if err != nil {
 				return err
 			}

@@ -49,7 +49,7 @@ With one container and no --format it is the runtime's verb, which prints figure
 			if format != "text" && format != "json" {
 				return fmt.Errorf("--format %q: want text or json", format)
 			}
-			w := &metrics.Watcher{Targets: s.targets, Dir: s.root}
+			w := &metrics.Watcher{Targets: s.allTargets, Dir: s.root, ExitCode: s.exitCode}
 			w.Tell = func(e metrics.Event) error {
 				if len(args) > 0 && !isOneOf(e, args) {
 					return nil

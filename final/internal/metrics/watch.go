@@ -148,6 +148,9 @@ func (w *Watcher) seeOne(ctx context.Context, t Target, first bool) error {
 	}
 	k := w.known[t.ID]
 	fresh := k == nil
+	if !fresh && t.Name == t.ID { // who knows the name may forget it before the container is gone
+		t.Name, t.Image = k.target.Name, k.target.Image
+	}
 	if fresh {
 		k = &watched{target: t, old: first, began: first && t.Status != "created", exited: first && t.Stopped(), stop: func() {}}
 		w.known[t.ID] = k
@@ -340,7 +343,12 @@ func (w *Watcher) watchStates() {
 	}
 	_ = raw.Control(func(fd uintptr) {
 		// What is not there yet, or gone already, is found by the next look.
-		_, _ = unix.InotifyAddWatch(int(fd), w.Dir, stateChanges)
+		for dir := w.Dir; ; dir = filepath.Dir(dir) { // or what it will be made in
+			_, err := unix.InotifyAddWatch(int(fd), dir, stateChanges)
+			if err == nil || dir == filepath.Dir(dir) {
+				break
+			}
+		}
 		entries, _ := os.ReadDir(w.Dir)
 		for _, entry := range entries {
 			_, _ = unix.InotifyAddWatch(int(fd), filepath.Join(w.Dir, entry.Name()), stateChanges)
