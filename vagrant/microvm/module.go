@@ -24,8 +24,8 @@ import (
 var guestModules = []string{
 	// the report port; on mmio machines and on pci ones
 	"virtio_pci", "virtio_mmio", "virtio_console",
-	// file systems
-	"overlay", "fuse",
+	// file systems, and a disk made of a file
+	"overlay", "fuse", "loop",
 	// links
 	"veth", "bridge", "br_netfilter", "dummy", "macvlan", "tun",
 	// iptables by its nf_tables backend …
