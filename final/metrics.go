@@ -61,6 +61,9 @@ func serveMetrics(e *metrics.Exporter, address string) error {
 	if host, _, err := net.SplitHostPort(address); err == nil && host != "" && net.ParseIP(host) == nil {
 		e.Hosts = append(e.Hosts, host)
 	}
+	if _, err := e.Targets(); err != nil { // who may not look should not find out at the first scrape
+		return err
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", address, err)
