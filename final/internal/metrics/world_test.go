@@ -79,7 +79,8 @@ func spawn(t testing.TB, g *cgroup.Group, flags uintptr, args ...string) *exec.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	// No Pdeathsig: it comes when the thread ends that has started the process, and threads do end here.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
