@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,6 +82,7 @@ type traceFlags struct {
 	errors, summary bool
 	json            bool
 	output, profile string
+	starter         string
 }
 
 // add adds the flags. Behind run they have no short names: there -e is a variable and -c a share, as Docker's.
@@ -98,6 +100,7 @@ func (f *traceFlags) add(flags *pflag.FlagSet, short bool) {
 	flags.StringVarP(&f.output, "output", letter("o"), "", "file for what is printed")
 	flags.StringVar(&f.engine, "engine", "auto", "ebpf, ptrace, or auto: the first if it can be had")
 	flags.StringVar(&f.profile, "seccomp-profile", "", "write a seccomp profile that allows just what was seen")
+	flags.StringVar(&f.starter, "seccomp-runtime", "final", "the runtime that the profile is for, which starts under it: "+strings.Join(trace.Starters(), " or "))
 }
 
 // A tracing is a trace under way, and where it is printed.
@@ -118,6 +121,9 @@ func (f *traceFlags) begin(s *session, target trace.Target, o trace.Options, out
 	o.Engine, o.Errors = trace.Engine(f.engine), f.errors
 	if s.explain {
 		o.Door = s.runtime().Door
+	}
+	if _, _, err := (trace.Summary{}).Profile(f.starter); err != nil {
+		return nil, fmt.Errorf("--seccomp-%w", err)
 	}
 	if f.filter != "" {
 		if f.profile != "" {
@@ -219,7 +225,7 @@ func (t *tracing) end() error {
 	err = firstError(err, t.flush())
 	err = firstError(err, t.close())
 	if t.f.profile != "" {
-		err = firstError(err, writeProfile(t.f.profile, summary))
+		err = firstError(err, writeProfile(t.f.profile, t.f.starter, summary))
 	}
 	return err
 }
@@ -248,8 +254,11 @@ func (t *tracing) printSummary(s trace.Summary) error {
 }
 
 // writeProfile writes the profile beside its place and moves it there.
-func writeProfile(path string, s trace.Summary) error {
-	profile, nameless := s.Profile()
+func writeProfile(path, starter string, s trace.Summary) error {
+	profile, nameless, err := s.Profile(starter)
+	if err != nil {
+		return err
+	}
 	for _, call := range nameless {
 		fmt.Fprintf(os.Stderr, "trace: %s is not in the profile: it has no name to be called by there\n", call.Name())
 	}

@@ -80,9 +80,9 @@ func TestOtherNumbers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		profile, nameless := summary.Profile()
-		if len(profile.Architectures) != 2 || len(nameless) != 0 {
-			t.Errorf("the profile is for %q, want both; without a name: %v", profile.Architectures, nameless)
+		profile, nameless, err := summary.Profile("final")
+		if err != nil || len(profile.Architectures) != 2 || len(nameless) != 0 {
+			t.Errorf("%v: the profile is for %v, want both processors; without a name: %v", err, profile, nameless)
 		}
 	})
 }

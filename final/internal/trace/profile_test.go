@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -21,10 +22,10 @@ import (
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
-// runContainer runs a program in a container under a profile, and if it is to be traced, by an engine.
-func runContainer(t *testing.T, path string, seccomp *specs.LinuxSeccomp, o *Options) (Summary, int) {
+// newBundle makes a bundle of a program, under a profile.
+func newBundle(t *testing.T, path string, seccomp *specs.LinuxSeccomp, change func(*specs.Spec)) (dir string) {
 	t.Helper()
-	bundle := t.TempDir()
+	dir = t.TempDir()
 	image, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -32,15 +33,25 @@ func runContainer(t *testing.T, path string, seccomp *specs.LinuxSeccomp, o *Opt
 	s := runtime.ExampleSpec(false)
 	s.Process.Terminal, s.Process.Args, s.Process.Rlimits = false, []string{"/app"}, nil
 	s.Linux.Seccomp = seccomp
-	s.Linux.CgroupsPath = fmt.Sprintf("/final-trace-test-%d-%s", os.Getpid(), filepath.Base(bundle))
+	s.Linux.CgroupsPath = fmt.Sprintf("/final-trace-test-%d-%s", os.Getpid(), filepath.Base(dir))
+	if change != nil {
+		change(s)
+	}
 	config, err := json.Marshal(s)
 	if err == nil {
-		err = errors.Join(os.Mkdir(bundle+"/rootfs", 0o755), os.WriteFile(bundle+"/rootfs/app", image, 0o755),
-			os.WriteFile(bundle+"/config.json", config, 0o644))
+		err = errors.Join(os.Mkdir(dir+"/rootfs", 0o755), os.WriteFile(dir+"/rootfs/app", image, 0o755),
+			os.WriteFile(dir+"/config.json", config, 0o644))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// runContainer runs a program in a container under a profile, and if it is to be traced, by an engine.
+func runContainer(t *testing.T, path string, seccomp *specs.LinuxSeccomp, o *Options) (Summary, int) {
+	t.Helper()
+	bundle := newBundle(t, path, seccomp, nil)
 	r := &runtime.Runtime{Root: bundle + "/state", Door: &kernel.Door{}}
 	c, err := r.Create("app", runtime.CreateOptions{Bundle: bundle})
 	if err != nil {
@@ -103,7 +114,10 @@ func TestProfile(t *testing.T) {
 		if code != 9 {
 			t.Errorf("exit code %d, want 9", code)
 		}
-		profile, nameless := summary.Profile()
+		profile, nameless, err := summary.Profile("final")
+		if err != nil {
+			t.Fatal(err)
+		}
 		want := []string{"capset", "chdir", "execve", "exit", "exit_group", "getppid", "openat", "restart_syscall", "rt_sigreturn", "write"}
 		if diff := cmp.Diff(want, profile.Syscalls[0].Names); diff != "" || len(nameless) > 0 {
 			t.Errorf("%v %s", nameless, diff)
@@ -123,6 +137,34 @@ func TestProfile(t *testing.T) {
 			t.Errorf("one that does more, under the profile: exit code %d, want 1: its last call has no leave to fail", code)
 		}
 	})
+}
+
+// TestProfileForRunc: under a profile for runc, runc starts it too.
+func TestProfileForRunc(t *testing.T) {
+	runc, err := exec.LookPath("runc")
+	if err != nil {
+		if os.Getenv("CI") != "" && os.Getenv("MICROVM") == "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	app := script(t, repeat(3, getppid), repeat(2, missing), one(op.Exit(9)))
+	summary, _ := runContainer(t, app, nil, &Options{Engine: Ptrace})
+	profile, _, err := summary.Profile("runc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, noNewPrivileges := range []bool{false, true} {
+		bundle := newBundle(t, app, profile, func(s *specs.Spec) {
+			s.Version, s.Process.NoNewPrivileges = "1.0.2", noNewPrivileges // Debian's knows no newer
+		})
+		id := "app-" + filepath.Base(filepath.Dir(bundle)) + filepath.Base(bundle)
+		cmd := exec.Command(runc, "--root", t.TempDir(), "run", "--bundle", bundle, id)
+		out, err := cmd.CombinedOutput()
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 9 {
+			t.Errorf("no_new_privs %v: %v, want exit code 9\n%s", noNewPrivileges, err, out)
+		}
+	}
 }
 
 // TestProfileHasTheStart: what the plan has between the filter and the command is in every profile.
@@ -147,7 +189,7 @@ func TestProfileHasTheStart(t *testing.T) {
 			t.Fatal("no filter is loaded")
 		}
 		for _, o := range list.Ops[at+1:] {
-			if !slices.Contains(starting[:], o.Name) {
+			if !slices.Contains(starters[0].calls, o.Name) {
 				t.Errorf("%s comes after the filter, and is not in every profile", o.Name)
 			}
 		}
