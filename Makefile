@@ -11,7 +11,6 @@ steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metric
 
 # The packages of final whose tests look at the kernel: on cgroup v2, and on another kernel, it answers otherwise.
 final := executor console rootfs confine cgroup runtime network metrics trace image
-final := executor console rootfs confine cgroup runtime network trace metrics
 
 .PHONY: help run setup setup-run test test-vm fuzz lint bench forward clean
 
