@@ -12,7 +12,7 @@ steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metric
 # The packages of final whose tests look at the kernel: on cgroup v2, and on another kernel, it answers otherwise.
 final := executor console rootfs confine cgroup runtime network metrics trace image
 
-.PHONY: help run setup setup-run test test-vm fuzz lint bench forward clean
+.PHONY: help run setup setup-run test test-vm fuzz race lint bench forward clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ fuzz: ## ten seconds for each fuzz target
 	$(go) test -run '^$$' -fuzz FuzzSpec -fuzztime 10s ./final/internal/decode
 	$(go) test -run '^$$' -fuzz FuzzCompile -fuzztime 10s ./final/internal/confine
 	$(go) test -run '^$$' -fuzz FuzzUnpack -fuzztime 10s ./final/internal/image
+
+race: ## the race detector, where threads share something (it needs a C compiler)
+	$(go) test -race $(addprefix ./final/internal/,decode op plan console kernel)
 
 lint: ## what compilers and checkers say, for every system that the code must compile on
 	test -z "$$(gofmt -l .)" && go vet ./... && GOARCH=arm64 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./... && go vet -tags engine ./final
