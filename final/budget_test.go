@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/simple-container/simple-container/final/internal/boot"
+	"github.com/simple-container/simple-container/final/internal/monitor"
 )
 
 // heavy are packages whose initialisation takes longer than many a verb. The build for engines is without them.
@@ -39,6 +40,14 @@ func TestContainerSideIsLight(t *testing.T) {
 	side := exec.Command(buildWith(t, ""))
 	side.Args = []string{boot.Name, "99"} // and no list on descriptor 99: it says so, and ends
 	refuse(t, initialised(t, side), "net/http", "github.com/google/go-containerregistry/pkg/v1/remote", "github.com/docker/cli/cli/config/configfile", "github.com/spf13/cobra", "mvdan.cc")
+}
+
+// TestMonitorIsLight: so does package monitor, of which there is a process for each container.
+func TestMonitorIsLight(t *testing.T) {
+	process := exec.Command(buildWith(t, ""))
+	process.Args = []string{monitor.Name, "id", "/none", "/none", "-", "final"} // and no starter: it says so, and ends
+	refuse(t, initialised(t, process), "net/http", "os/exec", "github.com/google/go-containerregistry/pkg/v1/remote",
+		"github.com/docker/cli/cli/config/configfile", "github.com/spf13/cobra", "mvdan.cc/sh/v3/syntax", "mvdan.cc/sh/v3/interp")
 }
 
 func buildWith(t *testing.T, tags string) (program string) {
