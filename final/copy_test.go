@@ -84,6 +84,7 @@ func TestCopyDiffCommit(t *testing.T) {
 		tar c file | final cp - web:/ && final exec web ls /file
 		echo '1.2.3.4 here' > hosts; final cp hosts web:/etc/hosts && final exec web grep . /etc/hosts
 		echo -- diff; final diff web
+		final ps -s --format '{{.Size}}' | sed 's/[0-9.]*M*B/N/g'
 		final commit -m hello --change 'CMD ["ls", "/srv"]' web mine >/dev/null
 		final run --rm --network none mine
 		final run --rm --network none mine cat /tmp/file 2>/dev/null || echo "code $?"
@@ -118,6 +119,7 @@ func TestCopyDiffCommit(t *testing.T) {
 		A /srv/sub/b
 		C /tmp
 		A /tmp/file
+		N (virtual N)
 		sub
 		code 127
 		web

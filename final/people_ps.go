@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 // psFlags are those of ps.
 type psFlags struct {
 	all, quiet, whole, latest bool
+	size                      bool
 	last                      int
 	format                    string
 	filter                    []string
@@ -29,6 +31,7 @@ func (f *psFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.all, "all", "a", false, "also those that do not run")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "only the ids")
 	flags.BoolVar(&f.whole, "no-trunc", false, "nothing is shortened")
+	flags.BoolVarP(&f.size, "size", "s", false, "how much each has written, and with its image")
 	flags.BoolVarP(&f.latest, "latest", "l", false, "the one that was made last")
 	flags.IntVarP(&f.last, "last", "n", -1, "those that were made last, so many")
 	flags.StringVar(&f.format, "format", "", "table, json, or a template of Go, as {{.Names}}")
@@ -69,6 +72,7 @@ func psCommand(s *session) *cobra.Command {
 // A psRow is a line of ps. The names are those of Docker's templates.
 type psRow struct {
 	ID, Image, Command, CreatedAt, RunningFor, State, Status, Ports, Names, Labels, Mounts, Networks string
+	Size                                                                                             string `json:",omitempty"` // 5B (virtual 7.1MB), if it was asked for
 
 	labels map[string]string
 }
@@ -95,6 +99,9 @@ func (f *psFlags) row(c *engine.Container) psRow {
 		}
 	}
 	r.Command = strconv.Quote(r.Command)
+	if f.size {
+		r.Size = sizeOf(c)
+	}
 	r.Labels, r.Mounts = joinLabels(c.Config.Labels), strings.Join(c.MountNames(), ",")
 	return r
 }
@@ -106,6 +113,15 @@ func shorten(command string) string {
 		return string(runes[:width-1]) + "…"
 	}
 	return command
+}
+
+// sizeOf is the column SIZE. What has just gone has none.
+func sizeOf(c *engine.Container) string {
+	written, all, err := c.Size()
+	if err != nil {
+		return "?"
+	}
+	return fmt.Sprintf("%s (virtual %s)", units.HumanSizeWithPrecision(float64(written), 3), units.HumanSizeWithPrecision(float64(all), 3))
 }
 
 // statusOf is the column STATUS.
@@ -142,5 +158,9 @@ func (f *psFlags) print(rows []psRow) error {
 		}
 		return nil
 	}
-	return printRows(f.format, psColumns, rows)
+	columns := psColumns
+	if f.size {
+		columns = append(slices.Clone(columns), column[psRow]{"SIZE", func(r psRow) string { return r.Size }})
+	}
+	return printRows(f.format, columns, rows)
 }

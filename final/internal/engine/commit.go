@@ -20,6 +20,22 @@ func (c *Container) Changes() ([]overlay.Change, error) {
 	return overlay.Changes(c.path("upper"), c.lowers())
 }
 
+// Size is how many bytes the files have that the container has written, and with its image's.
+func (c *Container) Size() (written, all int64, err error) {
+	if written, err = overlay.Size(c.path("upper")); err != nil || c.ImageID == "" {
+		return written, written, err
+	}
+	store, err := c.engine.Images()
+	if err != nil {
+		return 0, 0, err
+	}
+	img, err := store.Find(c.ImageID)
+	if err != nil {
+		return 0, 0, err
+	}
+	return written, written + img.Size, nil
+}
+
 // CommitOptions say what becomes of a container's changes.
 type CommitOptions struct {
 	Name    string // of the image; empty for none
