@@ -58,7 +58,8 @@ func (f *containerFlags) addProcess(flags *pflag.FlagSet) {
 }
 
 func (f *containerFlags) addRights(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.o.Privileged, "privileged", false, "all capabilities and devices, nothing hidden: as good as the host's root")
+	flags.BoolVar(&f.o.Privileged, "privileged", false,
+		"all capabilities and devices, nothing hidden: as good as the host's root")
 	flags.StringArrayVar(&f.o.CapAdd, "cap-add", nil, "capability to add, as NET_ADMIN, or ALL")
 	flags.StringArrayVar(&f.o.CapDrop, "cap-drop", nil, "capability to take away, or ALL")
 	flags.StringArrayVar(&f.security, "security-opt", nil,

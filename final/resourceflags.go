@@ -21,9 +21,11 @@ type resourceFlags struct {
 
 func (f *resourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.memory, "memory", "m", "", "limit of memory, as 64m")
-	flags.StringVar(&f.swap, "memory-swap", "", "limit of memory and swap together; -1 for none (default twice --memory)")
+	flags.StringVar(&f.swap, "memory-swap", "",
+		"limit of memory and swap together; -1 for none (default twice --memory)")
 	flags.StringVar(&f.reservation, "memory-reservation", "", "memory it keeps when the host's is short")
-	flags.Int64Var(&f.swappiness, "memory-swappiness", -1, "how readily it is swapped: 0 to 100 (cgroup v1; default the host's)")
+	flags.Int64Var(&f.swappiness, "memory-swappiness", -1,
+		"how readily it is swapped: 0 to 100 (cgroup v1; default the host's)")
 	flags.BoolVar(&f.r.NoOOMKill, "oom-kill-disable", false, "have it wait when its memory is used up (cgroup v1)")
 	flags.StringVar(&f.cpus, "cpus", "", "limit of processors, as 1.5")
 	flags.Uint64VarP(&f.r.CPUShares, "cpu-shares", "c", 0, "weight against others where processors are short (default 1024)")

@@ -3,7 +3,6 @@
 package ocispec
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -86,7 +85,7 @@ func (m *maker) named(flag string, names []string) (list []string, err error) {
 		case name != allCapabilities && !slices.Contains(m.h.KnownCapabilities, name):
 			return nil, refuse(flag, text, "no capability has the name")
 		case flag == "cap-add" && name != allCapabilities && !slices.Contains(m.h.Capabilities, name):
-			return nil, refuse(flag, text, fmt.Sprintf("%s is not ours to give: this kernel, or whoever started us, has it not", name))
+			return nil, refuse(flag, text, name+" is not ours to give: this kernel, or whoever started us, has it not")
 		}
 		if !slices.Contains(list, name) {
 			list = append(list, name)

@@ -27,7 +27,8 @@ func (m *maker) mounts() error {
 	}
 	for _, mount := range m.kernelMounts() {
 		replaced := slices.ContainsFunc(own, func(s specs.Mount) bool {
-			return s.Destination == mount.Destination || s.Destination == "/dev" && strings.HasPrefix(mount.Destination, "/dev/")
+			at := s.Destination
+			return at == mount.Destination || at == "/dev" && strings.HasPrefix(mount.Destination, "/dev/")
 		})
 		if !replaced {
 			m.spec.Mounts = append(m.spec.Mounts, mount)
@@ -45,7 +46,8 @@ func (m *maker) kernelMounts() []specs.Mount {
 	}
 	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs",
+			Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: devpts},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: m.guarded(m.o.Privileged)},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
@@ -66,7 +68,8 @@ func (m *maker) guarded(writable bool) []string {
 // ipcMounts are message queues and shared memory. The queues are those of the IPC namespace, whichever it is.
 func (m *maker) ipcMounts() []specs.Mount {
 	bind := func(source, target string) specs.Mount {
-		return specs.Mount{Destination: target, Type: "bind", Source: source, Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev"}}
+		return specs.Mount{Destination: target, Type: "bind", Source: source,
+			Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev"}}
 	}
 	mounts := []specs.Mount{
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},

@@ -119,7 +119,11 @@ func (m *maker) checkModes() error {
 	for _, kind := range []struct {
 		flag, mode string
 		kind       specs.LinuxNamespaceType
-	}{{"network", o.Network, specs.NetworkNamespace}, {"pid", o.PID, specs.PIDNamespace}, {"ipc", o.IPC, specs.IPCNamespace}} {
+	}{
+		{"network", o.Network, specs.NetworkNamespace},
+		{"pid", o.PID, specs.PIDNamespace},
+		{"ipc", o.IPC, specs.IPCNamespace},
+	} {
 		if _, other := Other(kind.mode); other && m.c.Namespaces[kind.kind] == "" {
 			return refuse(kind.flag, kind.mode, "the container has no such namespace to join")
 		}
@@ -133,12 +137,17 @@ func (m *maker) checkModes() error {
 	if o.Userns.Size == 0 {
 		return nil
 	}
-	shares := map[string]bool{
-		"--privileged": o.Privileged, "--network host": o.Network == "host", "--pid host": o.PID == "host", "--ipc host": o.IPC == "host",
-	}
-	for _, flag := range []string{"--privileged", "--network host", "--pid host", "--ipc host"} {
-		if shares[flag] {
-			return fmt.Errorf("--userns: not together with %s: its root has no rights over what is the host's", flag)
+	for _, share := range []struct {
+		flag string
+		is   bool
+	}{
+		{"--privileged", o.Privileged},
+		{"--network host", o.Network == "host"},
+		{"--pid host", o.PID == "host"},
+		{"--ipc host", o.IPC == "host"},
+	} {
+		if share.is {
+			return fmt.Errorf("--userns: not together with %s: its root has no rights over what is the host's", share.flag)
 		}
 	}
 	return m.checkIDs()

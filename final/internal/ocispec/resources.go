@@ -91,17 +91,18 @@ func (r Resources) Spec(cpus int) (*specs.LinuxResources, error) {
 // memory follows Docker: a limit of memory alone allows as much swap again.
 func (r Resources) memory(s *specs.LinuxResources) error {
 	swap := r.MemorySwap
+	amount := func(flag string, size int64, want string) error { return refuse(flag, units.BytesSize(float64(size)), want) }
 	switch {
 	case r.Memory < 0 || r.Memory > 0 && r.Memory < leastMemory:
-		return refuse("memory", units.BytesSize(float64(r.Memory)), "a container needs 6m at least")
+		return amount("memory", r.Memory, "a container needs 6m at least")
 	case swap > 0 && r.Memory == 0:
-		return refuse("memory-swap", units.BytesSize(float64(swap)), "is for memory and swap together, so --memory must be set too")
+		return amount("memory-swap", swap, "is for memory and swap together, so --memory must be set too")
 	case swap > 0 && swap < r.Memory:
-		return refuse("memory-swap", units.BytesSize(float64(swap)), "is for memory and swap together: want no less than --memory")
+		return amount("memory-swap", swap, "is for memory and swap together: want no less than --memory")
 	case r.Reservation > 0 && r.Reservation < leastMemory:
-		return refuse("memory-reservation", units.BytesSize(float64(r.Reservation)), "a container needs 6m at least")
+		return amount("memory-reservation", r.Reservation, "a container needs 6m at least")
 	case r.Reservation > 0 && r.Memory > 0 && r.Reservation > r.Memory:
-		return refuse("memory-reservation", units.BytesSize(float64(r.Reservation)), "want no more than --memory")
+		return amount("memory-reservation", r.Reservation, "want no more than --memory")
 	case r.Swappiness != nil && *r.Swappiness > 100:
 		return refuse("memory-swappiness", fmt.Sprint(*r.Swappiness), "want 0 to 100")
 	case swap == 0 && r.Memory > math.MaxInt64/2:

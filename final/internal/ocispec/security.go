@@ -5,7 +5,6 @@ package ocispec
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -38,6 +37,8 @@ func ParseSecurity(options []string, readFile func(string) ([]byte, error)) (s S
 	return s, nil
 }
 
+const securityForm = "want no-new-privileges, seccomp=, apparmor=, label=, systempaths=unconfined or writable-cgroups"
+
 func (s *Security) parse(text string, readFile func(string) ([]byte, error)) (err error) {
 	key, value, given := strings.Cut(text, "=")
 	if !given {
@@ -52,7 +53,7 @@ func (s *Security) parse(text string, readFile func(string) ([]byte, error)) (er
 		return err
 	}
 	if value == "" {
-		return errors.New("want no-new-privileges, seccomp=, apparmor=, label=, systempaths=unconfined or writable-cgroups")
+		return errors.New(securityForm)
 	}
 	switch key {
 	case "seccomp":
@@ -66,7 +67,7 @@ func (s *Security) parse(text string, readFile func(string) ([]byte, error)) (er
 			err = errors.New("want systempaths=unconfined")
 		}
 	default:
-		err = fmt.Errorf("unknown option %s: want no-new-privileges, seccomp=, apparmor=, label=, systempaths=unconfined or writable-cgroups", strconv.Quote(key))
+		err = fmt.Errorf("unknown option %q: %s", key, securityForm)
 	}
 	return err
 }
@@ -112,8 +113,9 @@ func (m *maker) security() error {
 		return value
 	}
 	level := or(l.Level, "s0")
-	p.SelinuxLabel = strings.Join([]string{or(l.User, "system_u"), or(l.Role, "system_r"), or(l.Type, "container_t"), level}, ":")
-	m.spec.Linux.MountLabel = strings.Join([]string{or(l.User, "system_u"), "object_r", "container_file_t", level}, ":")
+	user, role := or(l.User, "system_u"), or(l.Role, "system_r")
+	p.SelinuxLabel = strings.Join([]string{user, role, or(l.Type, "container_t"), level}, ":")
+	m.spec.Linux.MountLabel = strings.Join([]string{user, "object_r", "container_file_t", level}, ":")
 	return nil
 }
 
@@ -121,7 +123,8 @@ func (m *maker) security() error {
 var (
 	maskedPaths = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )

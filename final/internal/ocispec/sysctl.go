@@ -48,8 +48,8 @@ func (m *maker) sysctls() error {
 				return refuse("sysctl", flag, "the names are the host's (--uts host)")
 			}
 		default:
-			return refuse("sysctl", flag, "the parameter is the whole machine's: want net.*, fs.mqueue.*, kernel.domainname, or one of "+
-				strings.Join(ipcSysctls, ", "))
+			return refuse("sysctl", flag, "the parameter is the whole machine's: want "+
+				"net.*, fs.mqueue.*, kernel.domainname, or one of "+strings.Join(ipcSysctls, ", "))
 		}
 		all[name] = value
 	}

@@ -33,7 +33,8 @@ func (m *maker) rlimits() error {
 			Type: "RLIMIT_" + strings.ToUpper(u.Name), Soft: uint64(u.Soft), Hard: uint64(u.Hard), // -1 is RLIM_INFINITY
 		}
 		if u.Soft < -1 || u.Hard < -1 {
-			return refuse("ulimit", fmt.Sprintf("%s=%d:%d", u.Name, u.Soft, u.Hard), "want numbers from 0 on, or -1 for no limit")
+			text := fmt.Sprintf("%s=%d:%d", u.Name, u.Soft, u.Hard)
+			return refuse("ulimit", text, "want numbers from 0 on, or -1 for no limit")
 		}
 		if i, ok := at[u.Name]; ok {
 			m.spec.Process.Rlimits[i] = limit

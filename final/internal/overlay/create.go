@@ -35,7 +35,8 @@ var appendsLayers = sync.OnceValue(func() error {
 // create makes the overlay by descriptor (fsopen(2)): each layer is a call of its own, so it does not matter how long
 // all their names are together.
 func (s Stack) create(d *kernel.Door) (tree *os.File, err error) {
-	call := kernel.Call{Op: "fsopen", Object: "overlay", Value: s.describe(), Shell: "mount -t overlay -o " + s.describe() + " overlay ..."}
+	options := s.describe()
+	call := kernel.Call{Op: "fsopen", Object: "overlay", Value: options, Shell: "mount -t overlay -o " + options + " overlay ..."}
 	err = d.Do(call, func() error {
 		fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 		if err != nil {

@@ -59,7 +59,8 @@ func Unmount(d *kernel.Door, target string) error { return d.Unmount(target) }
 
 func (s Stack) check() error {
 	if len(s.Lowers) > Most {
-		return fmt.Errorf("overlay: %d layers: the kernel takes %d; make an image of fewer (export, import)", len(s.Lowers), Most)
+		return fmt.Errorf("overlay: %d layers: the kernel takes %d; make an image of fewer (export, import)",
+			len(s.Lowers), Most)
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.Upper, &fs); err != nil {

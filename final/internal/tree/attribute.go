@@ -20,7 +20,8 @@ func through(parent int, base string) string {
 // isForeign tells whether an extended attribute means something only where the file is: to overlayfs, or to the host's
 // SELinux.
 func isForeign(name string) bool {
-	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") || name == "security.selinux"
+	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") ||
+		name == "security.selinux"
 }
 
 // Attributes returns the extended attributes of a file, but those that mean nothing elsewhere.
