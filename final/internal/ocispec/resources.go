@@ -91,7 +91,9 @@ func (r Resources) Spec(cpus int) (*specs.LinuxResources, error) {
 // memory follows Docker: a limit of memory alone allows as much swap again.
 func (r Resources) memory(s *specs.LinuxResources) error {
 	swap := r.MemorySwap
-	amount := func(flag string, size int64, want string) error { return refuse(flag, units.BytesSize(float64(size)), want) }
+	amount := func(flag string, size int64, want string) error {
+		return refuse(flag, units.BytesSize(float64(size)), want)
+	}
 	switch {
 	case r.Memory < 0 || r.Memory > 0 && r.Memory < leastMemory:
 		return amount("memory", r.Memory, "a container needs 6m at least")
