@@ -171,6 +171,24 @@ func TestCopyMapped(t *testing.T) {
 	`)
 }
 
+// TestShared: containers that share namespaces of another see its processes, its memory and its name.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	transcript(t, `
+		final run -d --name first --network none --hostname alpha lab sleep 1000 >/dev/null
+		final run --rm --network none --pid container:first --ipc container:first lab \
+			sh -c 'ps | grep -c "[s]leep 1000"; echo hello > /dev/shm/file'
+		final exec first cat /dev/shm/file
+		final run --rm --network container:first lab hostname
+		final run --rm --network none --ipc container:none lab true 2>&1 | tail -n 1
+	`, `
+		1
+		hello
+		alpha
+		final: no such container: none
+	`)
+}
+
 // TestCopyRefused: what is wrong is said.
 func TestCopyRefused(t *testing.T) {
 	t.Parallel()

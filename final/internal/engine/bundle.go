@@ -101,10 +101,13 @@ func (c *Container) joinOthers(prepared *ocispec.Container) error {
 		}
 		prepared.Namespaces[share.kind] = fmt.Sprintf("/proc/%d/ns/%s", other.State.Pid, share.file)
 		if share.kind == specs.IPCNamespace {
-			prepared.Shm = fmt.Sprintf("/proc/%d/root/dev/shm", other.State.Pid)
+			if prepared.Shm, err = c.joinShm(other.State.Pid); err != nil {
+				return fmt.Errorf("--ipc %s: %w", share.mode, err)
+			}
 		}
 		if share.kind == specs.NetworkNamespace {
 			prepared.Hosts, prepared.HostnameFile, prepared.Resolv = other.path("hosts"), other.path("hostname"), other.path("resolv.conf")
+			prepared.Hostname = other.Options.HostnameOf(other.ID, ocispec.Host{})
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ type Container struct {
 	Root string // the directory of its root file system
 	User User   // whom Config.User means there
 
+	Hostname string // that of another container, whose network it shares; empty is its own
+
 	// Mounts are those of Options.AllMounts, in which each volume has the directory that it is in as its Source.
 	Mounts []Mount
 

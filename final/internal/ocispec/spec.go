@@ -22,7 +22,10 @@ type maker struct {
 
 // Spec returns config.json for a container: the table of contents of this package.
 func Spec(o Options, image Config, c Container, h Host) (*specs.Spec, error) {
-	m := &maker{o: o, config: o.Over(image), c: c, h: h, hostname: o.HostnameOf(c.ID, h)}
+	m := &maker{o: o, config: o.Over(image), c: c, h: h, hostname: c.Hostname}
+	if m.hostname == "" {
+		m.hostname = o.HostnameOf(c.ID, h)
+	}
 	m.spec = &specs.Spec{
 		Version:     specs.Version,
 		Root:        &specs.Root{Path: c.Root, Readonly: o.ReadOnly},
