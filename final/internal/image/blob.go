@@ -57,6 +57,20 @@ func (s *Store) hasBlob(digest v1.Hash) bool {
 	return err == nil
 }
 
+// dropDamaged removes a blob if its content is not what it was.
+func (s *Store) dropDamaged(digest v1.Hash) bool {
+	f, err := os.Open(s.blob(digest))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	content := newVerified(f, digest)
+	if _, err := io.Copy(io.Discard, content); err == nil && content.verify() == nil {
+		return false
+	}
+	return os.Remove(s.blob(digest)) == nil
+}
+
 // putBlob keeps small content under its digest.
 func (s *Store) putBlob(content []byte) (v1.Hash, error) {
 	digest, _, err := s.addBlob(bytes.NewReader(content))

@@ -47,15 +47,13 @@ func (s *Store) collectWith(c collection) error {
 	if err != nil {
 		return err
 	}
-	kept, err := s.reachable(index)
-	if err != nil {
-		return err
-	}
 	err = errors.Join(
-		c.sweep("blob", s.images+"/blobs/sha256", kept, 0), c.sweep("download", s.images+"/partial", nil, keptFor),
-		c.sweep("layer", s.layers+"/sha256", kept, 0), c.sweep("layer's mark", s.layers+"/marks", kept, 0),
-		c.sweep("half-made layer", s.layers+"/partial", nil, 0),
+		c.sweep("download", s.images+"/partial", nil, keptFor), c.sweep("half-made layer", s.layers+"/partial", nil, 0),
 	)
+	if kept, known := s.reachable(index); known {
+		err = errors.Join(err, c.sweep("blob", s.images+"/blobs/sha256", kept, 0),
+			c.sweep("layer", s.layers+"/sha256", kept, 0), c.sweep("layer's mark", s.layers+"/marks", kept, 0))
+	}
 	if err == nil && !c.dryRun {
 		_ = os.Remove(s.garbageNote()) // mostly there is none
 	}
@@ -72,15 +70,17 @@ func (s *Store) collectIfDue() error {
 	return s.collect()
 }
 
-// reachable are the names in blobs and layers that the index leads to.
-func (s *Store) reachable(index *v1.IndexManifest) (map[string]bool, error) {
-	kept := map[string]bool{}
+// reachable are the names in blobs and layers that the index leads to. What a damaged image has is not known: as long
+// as there is one, nothing is garbage.
+func (s *Store) reachable(index *v1.IndexManifest) (kept map[string]bool, known bool) {
+	kept = map[string]bool{}
 	for _, d := range index.Manifests {
+		kept[d.Digest.Hex] = true
 		img, err := s.readImage(d)
 		if err != nil {
-			return nil, err
+			return nil, false
 		}
-		kept[d.Digest.Hex], kept[img.manifest.Config.Digest.Hex] = true, true
+		kept[img.manifest.Config.Digest.Hex] = true
 		for _, layer := range img.manifest.Layers {
 			kept[layer.Digest.Hex] = true
 		}
@@ -88,7 +88,7 @@ func (s *Store) reachable(index *v1.IndexManifest) (map[string]bool, error) {
 			kept[diffID.Hex] = true
 		}
 	}
-	return kept, nil
+	return kept, true
 }
 
 // A collection is one round of collecting garbage.

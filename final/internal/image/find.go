@@ -48,6 +48,16 @@ func (s *Store) Find(reference string) (*Image, error) {
 
 // FindIn is Find among images that were listed before.
 func FindIn(images []*Image, reference string) (*Image, error) {
+	img, err := lookup(images, reference)
+	if err == nil && img.broken != nil {
+		return nil, fmt.Errorf("image %s is damaged: %w "+
+			"(pull or load it again, or remove it: final rmi -f %[1]s)", img.Name(), img.broken)
+	}
+	return img, err
+}
+
+// lookup is FindIn also for what is damaged.
+func lookup(images []*Image, reference string) (*Image, error) {
 	if full, err := FullName(reference); err == nil {
 		for _, img := range images {
 			if img.isCalled(full) {

@@ -22,6 +22,7 @@ type Image struct {
 
 	manifest    v1.Manifest
 	descriptors []v1.Descriptor // those of the index that stand for it
+	broken      error           // why it cannot be read
 }
 
 // Short is an id as people see it: its first twelve digits.
@@ -55,16 +56,19 @@ func (s *Store) List() ([]*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.imagesOf(index)
+	return s.imagesOf(index), nil
 }
 
-func (s *Store) imagesOf(index *v1.IndexManifest) ([]*Image, error) {
+func (s *Store) imagesOf(index *v1.IndexManifest) []*Image {
 	var images []*Image
 	byID := map[string]*Image{}
 	for _, d := range index.Manifests {
+		if d.MediaType.IsIndex() {
+			continue // which others may have put there; here are single images
+		}
 		img, err := s.readImage(d)
-		if err != nil {
-			return nil, err
+		if err != nil { // it must not be in the way of the others, and can be removed
+			img = &Image{ID: d.Digest.String(), Digest: d.Digest.String(), broken: err}
 		}
 		if known, ok := byID[img.ID]; ok {
 			known.add(d)
@@ -75,13 +79,13 @@ func (s *Store) imagesOf(index *v1.IndexManifest) ([]*Image, error) {
 		images = append(images, img)
 	}
 	slices.SortStableFunc(images, func(a, b *Image) int { return b.Config.Created.Compare(a.Config.Created.Time) })
-	return images, nil
+	return images
 }
 
 // add adds what a descriptor says of the image.
 func (i *Image) add(d v1.Descriptor) {
 	i.descriptors = append(i.descriptors, d)
-	if name := d.Annotations[nameAnnotation]; name != "" && !strings.Contains(name, "@") {
+	if name := nameOf(d); name != "" && !strings.Contains(name, "@") {
 		i.Names = append(i.Names, name)
 	}
 	if digest := d.Annotations[digestAnnotation]; digest != "" && !slices.Contains(i.Digests, digest) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -85,9 +86,22 @@ func addName(index *v1.IndexManifest, d v1.Descriptor, full string) {
 	index.Manifests = append(index.Manifests, d)
 }
 
+// nameOf is a descriptor's name in full. Ours are; skopeo writes what it was told.
+func nameOf(d v1.Descriptor) string {
+	text := d.Annotations[nameAnnotation]
+	if text == "" || strings.Contains(text, "/") {
+		return text
+	}
+	full, err := FullName(text)
+	if err != nil {
+		return "" // it has none then
+	}
+	return full
+}
+
 // named is the position of the descriptor that has a name, or -1.
 func named(index *v1.IndexManifest, full string) int {
-	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[nameAnnotation] == full })
+	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return nameOf(d) == full })
 }
 
 // dropName takes the i-th descriptor's name away; the manifest stays.

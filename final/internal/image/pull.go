@@ -90,7 +90,11 @@ func (s *Store) fetchLayer(
 			return nil
 		}
 		line.say("Extracting")
-		if err := s.unpackBlob(ctx, layer, diffID); err != nil {
+		err := s.unpackBlob(ctx, layer, diffID)
+		if err != nil && ctx.Err() == nil && s.dropDamaged(layer.Digest) {
+			return s.fetchLayer(ctx, from, layer, diffID, line)
+		}
+		if err != nil {
 			return err
 		}
 		line.done("Pull complete")

@@ -43,8 +43,8 @@ func (e *PullError) cause() string {
 		case said(transport.NameUnknownErrorCode):
 			return "repository " + e.Repository + " does not exist"
 		case answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden:
-			return fmt.Sprintf("unauthorized: repository %s does not exist, or wants a login (docker login %[2]s, podman login %[2]s)",
-				e.Repository, host)
+			return fmt.Sprintf("unauthorized: repository %s does not exist, or wants a login"+
+				" (docker login %[2]s, podman login %[2]s)", e.Repository, host)
 		case answer.StatusCode == http.StatusNotFound:
 			return "manifest unknown: " + host + " has no such image"
 		case answer.StatusCode == http.StatusTooManyRequests:

@@ -39,11 +39,7 @@ func (s *Store) Tag(reference, newName string) error {
 		return fmt.Errorf("image name %q: a digest is not given but computed", newName)
 	}
 	return s.changeIndex(func(index *v1.IndexManifest) error {
-		images, err := s.imagesOf(index)
-		if err != nil {
-			return err
-		}
-		img, err := FindIn(images, reference)
+		img, err := FindIn(s.imagesOf(index), reference)
 		if err != nil {
 			return err
 		}
@@ -57,11 +53,7 @@ func (s *Store) Tag(reference, newName string) error {
 // without a name.
 func (s *Store) Remove(reference string, force bool) (removed Removed, err error) {
 	err = s.changeIndex(func(index *v1.IndexManifest) error {
-		images, err := s.imagesOf(index)
-		if err != nil {
-			return err
-		}
-		img, err := FindIn(images, reference)
+		img, err := lookup(s.imagesOf(index), reference)
 		if err != nil {
 			return err
 		}
@@ -81,6 +73,10 @@ func (s *Store) remove(index *v1.IndexManifest, img *Image, reference string, fo
 	} else if len(names) > 1 && !force {
 		return removed, fmt.Errorf("image %s has several names: %s: name one, or force it",
 			Short(img.ID), strings.Join(shortNames(names), ", "))
+	}
+	if img.broken != nil && !force {
+		return removed, fmt.Errorf("image %s is damaged, and whether containers use it is not known: force it (rmi -f)",
+			img.Name())
 	}
 	users, err := s.users(img.ID)
 	if err != nil {

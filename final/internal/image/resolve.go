@@ -41,13 +41,13 @@ func resolve(ctx context.Context, ref name.Reference, o PullOptions, have *Store
 	if err != nil {
 		return nil, err
 	}
-	if have != nil && have.hasBlob(found.manifest.Config.Digest) {
+	if have != nil {
 		found.rawConfig, err = have.readBlob(found.manifest.Config.Digest)
-	} else {
-		found.rawConfig, err = from.smallBlob(ctx, found.manifest.Config)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+	if have == nil || err != nil {
+		if found.rawConfig, err = from.smallBlob(ctx, found.manifest.Config); err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
 	}
 	if found.config, err = parseConfig(found.rawConfig, found.manifest); err != nil {
 		return nil, err
