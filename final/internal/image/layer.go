@@ -119,9 +119,11 @@ func (s *Store) claimLayer(ctx context.Context, diffID v1.Hash) (*os.File, error
 // claim opens a file or directory and locks it. As others rename or remove theirs once they are done, what was
 // locked must still be what has the name.
 func claim(ctx context.Context, path string, open func() (*os.File, error)) (*os.File, error) {
+	missed := 0
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		f, err := open()
-		if errors.Is(err, fs.ErrNotExist) { // it went between two calls
+		if errors.Is(err, fs.ErrNotExist) && missed < 1000 { // it went between two calls
+			missed++
 			continue
 		}
 		if err != nil {

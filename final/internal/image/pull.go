@@ -131,8 +131,8 @@ func (s *Store) receiveLayer(ctx context.Context, d *download, from *repository,
 		cancel()
 	}
 	fetching.Wait()
-	if fetched != nil && (unpacked == nil || d.resumed || errors.Is(unpacked, fetched)) {
-		return fetched
+	if fetched != nil && (unpacked == nil || d.resumed || !errors.Is(fetched, context.Canceled)) {
+		return fetched // what came was cut or wrong: no wonder that it could not be unpacked
 	}
 	return unpacked
 }

@@ -76,8 +76,13 @@ func (r *repository) find(ctx context.Context, identifier string, platform *v1.P
 		}
 	}
 	found.content, found.kind = content, kind
-	found.manifest, err = parseManifest(content)
-	return found, err
+	if found.manifest, err = parseManifest(content); err != nil {
+		return nil, err
+	}
+	if !kind.IsImage() { // the header says nothing, or nonsense
+		found.kind = found.manifest.MediaType
+	}
+	return found, nil
 }
 
 func parseManifest(content []byte) (*v1.Manifest, error) {
