@@ -5,6 +5,7 @@ package network
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -77,7 +78,7 @@ func BenchmarkThroughput(b *testing.B) {
 	i := w.online()
 	ours, other := w.container(publishing("ours", "8080:80")), w.container()
 	hand, natted := w.byHand(false), w.byHand(true)
-	const rounds, span = 20, 150 * time.Millisecond
+	const rounds, span = 30, 100 * time.Millisecond
 	paths := []*path{
 		{name: "container to container", from: other.Namespace, to: hostPort(ours.IPv4, 80)},
 		{name: "  by hand", from: hand.other, to: "10.9.0.2:80"},
@@ -89,17 +90,17 @@ func BenchmarkThroughput(b *testing.B) {
 	w.sink(natted.station, ":80")
 	for b.Loop() {
 		for range rounds {
-			for _, p := range paths {
-				p.send(w, span)
+			for _, turn := range rand.Perm(len(paths)) { // who comes after whom must not matter
+				paths[turn].send(w, span)
 			}
 		}
-		fmt.Printf("\n%-24s %10s\n", "Gbit/s", "median")
+		fmt.Printf("\n%-24s %10s\n", "Gbit/s", "p90")
 		for n, p := range paths {
 			slices.Sort(p.rates)
-			p.median = p.rates[len(p.rates)/2]
-			fmt.Printf("%-24s %10.2f", p.name, p.median*8/1e9)
+			p.rate = p.rates[len(p.rates)*9/10] // when nobody else had much to do
+			fmt.Printf("%-24s %10.2f", p.name, p.rate*8/1e9)
 			if n%2 == 1 {
-				fmt.Printf("   ratio %.2f", paths[n-1].median/p.median)
+				fmt.Printf("   ratio %.2f", paths[n-1].rate/p.rate)
 			}
 			fmt.Println()
 		}
@@ -111,7 +112,7 @@ func BenchmarkThroughput(b *testing.B) {
 type path struct {
 	name, from, to string
 	rates          []float64 // bytes a second
-	median         float64
+	rate           float64
 }
 
 // send sends as fast as it goes.

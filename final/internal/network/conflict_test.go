@@ -162,7 +162,7 @@ func TestLoopback(t *testing.T) {
 	w.silent(c.Namespace, "tcp", "127.0.0.1:8098")
 	w.silent(c.Namespace, "tcp", "127.0.0.1:8080")
 	nft := &nftables.Conn{} // without the guard it is open: the attack is a real one
-	nft.FlushChain(&nftables.Chain{Table: table, Name: "guard"})
+	nft.FlushChain(&nftables.Chain{Table: table, Name: "outward"})
 	w.must(nft.Flush())
 	w.says(c.Namespace, "tcp", "127.0.0.1:8098", c.IPv4.Addr().String())
 }

@@ -4,6 +4,7 @@ package network
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,23 +51,36 @@ func (h *Host) ownerOf(path string) (*Connection, error) {
 	return nil, h.remove(path)
 }
 
-// anyAlive tells whether somebody is connected still. As a rule the first look finds one.
+// anyAlive tells whether somebody is connected still. As a rule the first look finds one, so the directory is read
+// in small pieces.
 func (h *Host) anyAlive(w *wire, n *Network) (bool, error) {
-	entries, err := os.ReadDir(filepath.Join(n.dir(), "endpoints"))
+	dir, err := os.Open(filepath.Join(n.dir(), "endpoints"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	for _, entry := range entries {
-		id, ok := strings.CutSuffix(entry.Name(), ".json")
-		if !ok {
-			continue
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(8)
+		if errors.Is(err, io.EOF) {
+			return false, nil
 		}
-		link, err := w.find(linkName(id))
-		if err != nil || link != nil {
-			return link != nil, err
+		if err != nil {
+			return false, err
+		}
+		for _, name := range names {
+			id, ok := strings.CutSuffix(name, ".json")
+			if !ok {
+				continue
+			}
+			link, err := w.find(linkName(id))
+			if err != nil || link != nil {
+				return link != nil, err
+			}
 		}
 	}
-	return false, err
 }
 
 // buryDead takes away what dead containers have on a network: their connections, and leases that lead nowhere.

@@ -40,6 +40,8 @@ func networkElements(n *Network) (list []element) {
 		list = append(list, element{families[i].subnets, []nftables.SetElement{
 			{Key: first}, {Key: after(subnet).AsSlice(), IntervalEnd: true},
 		}, subnet.String()})
+		gateway := []netip.Addr{n.Gateway, n.Gateway6}[i]
+		list = append(list, element{families[i].gateways, []nftables.SetElement{{Key: gateway.AsSlice()}}, gateway.String()})
 	}
 	return list
 }

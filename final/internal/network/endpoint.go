@@ -177,7 +177,7 @@ func (c *Connection) wish(n *Network) error {
 	return nil
 }
 
-// Disconnect takes a container's connections away, dead or alive. One that has none is fine.
+// Disconnect takes a container's connection away, dead or alive. One that has none is fine.
 func (h *Host) Disconnect(id string) error {
 	if _, err := os.Stat(upDir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -191,8 +191,8 @@ func (h *Host) Disconnect(id string) error {
 }
 
 func (h *Host) disconnect(id string) error {
-	paths, err := filepath.Glob(filepath.Join(upDir, "*", "endpoints", id+".json"))
-	if err != nil || len(paths) == 0 {
+	path, err := endpointFile(id)
+	if path == "" || err != nil {
 		return err
 	}
 	w, err := h.wire()
@@ -200,19 +200,30 @@ func (h *Host) disconnect(id string) error {
 		return err
 	}
 	defer w.Close()
-	var errs []error
-	for _, path := range paths {
-		n, c := &Network{}, &Connection{}
-		err := errors.Join(read(filepath.Join(filepath.Dir(path), "../network.json"), n), read(path, c))
-		if err == nil {
-			err = n.checkSpace()
-		}
-		if err != nil {
-			return err
-		}
-		errs = append(errs, h.leave(w, n, c))
+	n, c := &Network{}, &Connection{}
+	err = errors.Join(read(filepath.Join(filepath.Dir(path), "../network.json"), n), read(path, c))
+	if err == nil {
+		err = n.checkSpace()
 	}
-	return errors.Join(errs...)
+	if err != nil {
+		return err
+	}
+	return h.leave(w, n, c)
+}
+
+// endpointFile finds a connection's file; "" if there is none. A directory of many connections is not read.
+func endpointFile(id string) (string, error) {
+	networks, err := os.ReadDir(upDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for _, entry := range networks {
+		path := (&Network{Name: entry.Name()}).endpointPath(id)
+		if _, err := os.Lstat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", nil
 }
 
 // leave takes a connection away as far as it came, and the network with the last one.
@@ -253,12 +264,12 @@ func (h *Host) part(w *wire, n *Network, c *Connection) error {
 
 // Connection returns a container's connection; nil if it has none.
 func (h *Host) Connection(id string) (*Connection, error) {
-	paths, err := filepath.Glob(filepath.Join(upDir, "*", "endpoints", id+".json"))
-	if err != nil || len(paths) == 0 {
+	path, err := endpointFile(id)
+	if path == "" || err != nil {
 		return nil, err
 	}
 	c := &Connection{}
-	err = read(paths[0], c)
+	err = read(path, c)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

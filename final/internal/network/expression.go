@@ -78,6 +78,12 @@ func (f *family) to(set *nftables.Set) []expr.Any {
 	return append(f.address(f.destination), &expr.Lookup{SourceRegister: firstRegister, SetName: set.Name, SetID: set.ID})
 }
 
+// notTo is: ip daddr != @set.
+func (f *family) notTo(set *nftables.Set) []expr.Any {
+	return append(f.address(f.destination),
+		&expr.Lookup{SourceRegister: firstRegister, SetName: set.Name, SetID: set.ID, Invert: true})
+}
+
 // service loads: meta l4proto . th dport.
 func service(register uint32) []expr.Any {
 	return []expr.Any{
@@ -87,15 +93,10 @@ func service(register uint32) []expr.Any {
 }
 
 // local is: fib daddr type local.
-func local() []expr.Any { return localIf(expr.CmpOpEq) }
-
-// notLocal is: fib daddr type != local.
-func notLocal() []expr.Any { return localIf(expr.CmpOpNeq) }
-
-func localIf(op expr.CmpOp) []expr.Any {
+func local() []expr.Any {
 	return []expr.Any{
 		&expr.Fib{Register: firstRegister, FlagDADDR: true, ResultADDRTYPE: true},
-		&expr.Cmp{Op: op, Register: firstRegister, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
 	}
 }
 
@@ -134,8 +135,9 @@ func masquerade() []expr.Any { return []expr.Any{&expr.Masq{}} }
 
 func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
 
-func jump(chain *nftables.Chain) []expr.Any {
-	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain.Name}}
+// goes is: goto chain.
+func goes(chain *nftables.Chain) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain.Name}}
 }
 
 // ifname is a link's name as a set has it.

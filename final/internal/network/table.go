@@ -22,15 +22,18 @@ import (
 //	table inet simple_container {
 //	  set bridges   { ifname }                                         all networks
 //	  set internal  { ifname }                                         those without a way out
-//	  set subnets   { ipv4_addr, intervals }                           those with one; subnets6
+//	  set subnets   { ipv4_addr, intervals }                           those with one; this and what follows also with 6
+//	  set gateways  { ipv4_addr }                                      the host's addresses on them
 //	  map within    { ifname . ifname : verdict }                      sc0 . sc0 : accept
 //	  map published { inet_proto . inet_service : ipv4_addr . inet_service }              tcp . 8080 : 10.192.0.2 . 80
-//	  map published_at { ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }   on one address; both with 6
+//	  map published_at { ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }   on one address
 //
-//	  chain guard       raw: nothing on a bridge comes from or goes to 127.0.0.0/8; neighbours need no conntrack
+//	  chain guard       raw: what comes from a bridge goes through
+//	  chain outward     nothing there comes from or goes to 127.0.0.0/8; neighbours need no connection tracking
 //	  chain prerouting  dstnat: who asks for a published port of ours is led to the container
 //	  chain output      dstnat: the same for the host itself, 127.0.0.1 included
-//	  chain forward     filter: within a network all may pass; into one only answers and what is published
+//	  chain forward     filter: answers may pass, and all within a network; what enters one goes through
+//	  chain inward      only what is published may
 //	  chain postrouting srcnat: who leaves the networks, or comes back to them by the host, has the host's address
 //	}
 //
@@ -46,6 +49,7 @@ var (
 			number: 4, protocol: unix.NFPROTO_IPV4, bytes: 4, source: 12, destination: 16,
 			loopback:    netip.MustParsePrefix("127.0.0.0/8"),
 			subnets:     &nftables.Set{Table: table, Name: "subnets", KeyType: nftables.TypeIPAddr, Interval: true},
+			gateways:    &nftables.Set{Table: table, Name: "gateways", KeyType: nftables.TypeIPAddr},
 			published:   mapping("published", station4, nftables.TypeInetProto, nftables.TypeInetService),
 			publishedAt: mapping("published_at", station4, nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService),
 		},
@@ -53,6 +57,7 @@ var (
 			number: 6, protocol: unix.NFPROTO_IPV6, bytes: 16, source: 8, destination: 24,
 			loopback:    netip.MustParsePrefix("::1/128"),
 			subnets:     &nftables.Set{Table: table, Name: "subnets6", KeyType: nftables.TypeIP6Addr, Interval: true},
+			gateways:    &nftables.Set{Table: table, Name: "gateways6", KeyType: nftables.TypeIP6Addr},
 			published:   mapping("published6", station6, nftables.TypeInetProto, nftables.TypeInetService),
 			publishedAt: mapping("published6_at", station6, nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService),
 		},
@@ -71,7 +76,7 @@ type family struct {
 	source, destination uint32       // where in a packet's head they are
 	loopback            netip.Prefix // the host itself, in its own eyes
 
-	subnets, published, publishedAt *nftables.Set
+	subnets, gateways, published, publishedAt *nftables.Set
 }
 
 func mapping(name string, value nftables.SetDatatype, keys ...nftables.SetDatatype) *nftables.Set {
@@ -91,7 +96,7 @@ func (h *Host) ensureTable(chains []*nftables.Chain) error {
 	nft.AddTable(table)
 	sets := []*nftables.Set{bridges, internal, within}
 	for _, f := range families {
-		sets = append(sets, f.subnets, f.published, f.publishedAt)
+		sets = append(sets, f.subnets, f.gateways, f.published, f.publishedAt)
 	}
 	for _, set := range sets {
 		set.ID = 0 // one is given to it with every batch
@@ -143,6 +148,7 @@ func addChains(nft *nftables.Conn) {
 	output := base("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	forward := base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
 	postrouting := base("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	outward := nft.AddChain(&nftables.Chain{Table: table, Name: "outward"})
 	inward := nft.AddChain(&nftables.Chain{Table: table, Name: "inward"})
 
 	add := func(chain *nftables.Chain, parts ...[]expr.Any) {
@@ -153,11 +159,12 @@ func addChains(nft *nftables.Conn) {
 		nft.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: all})
 	}
 	from, to := expr.MetaKeyIIFNAME, expr.MetaKeyOIFNAME
+	add(guard, link(from, bridges), goes(outward))
 	for _, f := range families {
-		add(guard, link(from, bridges), f.only(), f.loop(f.destination), verdict(expr.VerdictDrop))
-		add(guard, link(from, bridges), f.only(), f.loop(f.source), verdict(expr.VerdictDrop))
 		// From neighbour to neighbour: with br_netfilter it comes here too, and nothing about it need be remembered.
-		add(guard, link(from, bridges), f.only(), f.to(f.subnets), notLocal(), untracked())
+		add(outward, f.only(), f.to(f.subnets), f.notTo(f.gateways), untracked(), verdict(expr.VerdictAccept))
+		add(outward, f.only(), f.loop(f.destination), verdict(expr.VerdictDrop))
+		add(outward, f.only(), f.loop(f.source), verdict(expr.VerdictDrop))
 
 		// 127.0.0.1 is the host's own: what comes from outside with that destination is no customer of a port there.
 		add(prerouting, f.only(), f.loop(f.destination), verdict(expr.VerdictReturn))
@@ -177,12 +184,11 @@ func addChains(nft *nftables.Conn) {
 		add(postrouting, notLink(to, bridges), f.only(), f.from(f.subnets), masquerade())
 	}
 
-	// With br_netfilter, as beside Docker, packets within a bridge come here too.
-	add(forward, links(within))
-	add(forward, link(to, bridges), jump(inward))
+	add(forward, answers(), verdict(expr.VerdictAccept)) // most packets are: they have passed what follows before
+	add(forward, links(within))                          // with br_netfilter, as beside Docker, they come here too
+	add(forward, link(to, bridges), goes(inward))
 	add(forward, link(from, internal), verdict(expr.VerdictDrop))
 
-	add(inward, answers(), verdict(expr.VerdictAccept))
 	add(inward, link(to, internal), verdict(expr.VerdictDrop))
 	add(inward, led(), verdict(expr.VerdictAccept))
 	add(inward, verdict(expr.VerdictDrop))
