@@ -27,7 +27,7 @@ func lookup(c *Connection, protocol string, do func(ctx context.Context, r *net.
 		})
 		return conn, err
 	}}
-	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patient)
 	defer cancel()
 	return do(ctx, r)
 }
@@ -59,8 +59,8 @@ func (w *world) unknown(c *Connection, name string, temporary bool) {
 		return err
 	})
 	e, ok := errors.AsType[*net.DNSError](err)
-	if !ok || e.IsNotFound == temporary || time.Since(start) > patient {
-		w.Errorf("%s: %v", name, err)
+	if !ok || e.IsNotFound == temporary || time.Since(start) > 3*patient {
+		w.Errorf("%s: %v after %v", name, err, time.Since(start))
 	}
 }
 
