@@ -448,9 +448,11 @@ func TestFewDescriptors(t *testing.T) {
 	g := newGroup(t, "few", nil)
 	pid := spawn(t, g, 0, "sleep", "1000").Process.Pid
 	r := &Reader{}
-	r.meter(Target{ID: "none"})
+	r.begin()
 	before := descriptors(t)
-	r.keep.Most = 3
+	for i := range r.lanes {
+		r.lanes[i].keep.Most = 3
+	}
 	for range 3 {
 		f, err := r.Read(target(g, "few", pid))
 		if err != nil || f.Pids.Processes != 1 || f.Memory.Usage == 0 {

@@ -5,6 +5,7 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,19 +21,26 @@ import (
 var ErrGone = errors.New("container is gone")
 
 // A Reader reads the figures of containers, the same ones again and again, as cheaply as can be: their cgroup
-// files stay open, as many as half of what this process may have, and each is read in one call. The zero
-// Reader is ready for use, from several goroutines.
+// files stay open, as many as half of what this process may have, and each is read in one call; on all
+// processors, since most of the time is the kernel's. The zero Reader is ready for use, from several goroutines.
 type Reader struct {
 	mu     sync.Mutex
-	keep   cgroup.Keeper
+	lanes  []lane
 	meters map[string]*meter // by ID
-	disks  disks
-	proc   cgroup.Keeper // keeps nothing, but has a buffer
+	next   int               // the lane for the next container
+}
+
+// A lane is what only one can read with at a time.
+type lane struct {
+	keep  cgroup.Keeper
+	proc  cgroup.Keeper // keeps nothing, but has a buffer
+	disks disks
 }
 
 // A meter is what is remembered of a container between reads.
 type meter struct {
 	target  Target
+	lane    *lane
 	group   *cgroup.Group
 	started time.Time
 	pid     int  // its network is this process's
@@ -68,29 +76,41 @@ func (r *Reader) Read(t Target) (Figures, error) {
 func (r *Reader) All(targets []Target) (samples []Sample, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	samples = make([]Sample, 0, len(targets))
 	seen := make(map[string]bool, len(targets))
-	var errs []error
+	meters := make([]*meter, 0, len(targets))
 	for _, t := range targets {
-		if t.Stopped() || seen[t.ID] {
-			continue
+		if !t.Stopped() && !seen[t.ID] {
+			seen[t.ID] = true
+			meters = append(meters, r.meter(t))
 		}
-		figures, err := r.read(t)
-		if errors.Is(err, ErrGone) {
-			continue
+	}
+	samples, errs := make([]Sample, len(meters)), make([]error, len(meters))
+	var work sync.WaitGroup
+	for i := range r.lanes {
+		work.Go(func() {
+			for j, m := range meters {
+				if m.lane == &r.lanes[i] {
+					samples[j].Target = m.target
+					samples[j].Figures, errs[j] = m.read()
+				}
+			}
+		})
+	}
+	work.Wait()
+	there := samples[:0]
+	for j, sample := range samples {
+		if errors.Is(errs[j], ErrGone) {
+			errs[j], seen[sample.ID] = nil, false
+		} else {
+			there = append(there, sample)
 		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-		seen[t.ID] = true
-		samples = append(samples, Sample{t, figures})
 	}
 	for id := range r.meters {
 		if !seen[id] {
 			r.forget(id)
 		}
 	}
-	return samples, errors.Join(errs...)
+	return there, errors.Join(errs...)
 }
 
 // Close closes the files that are open.
@@ -116,50 +136,66 @@ func (r *Reader) forget(id string) {
 	}
 }
 
-func (r *Reader) read(t Target) (f Figures, err error) {
-	m := r.meter(t)
-	var ok bool
-	if m.pids, ok = processes(m.group, &r.keep, m.pids[:0]); !ok {
+func (r *Reader) read(t Target) (Figures, error) {
+	f, err := r.meter(t).read()
+	if errors.Is(err, ErrGone) {
 		r.forget(t.ID)
-		return Figures{}, fmt.Errorf("container %q: %w", t.ID, ErrGone)
 	}
-	m.see()
-	f = Figures{Time: time.Now(), Started: m.started}
-	f.CPU.read(m.group, &r.keep)
-	f.Memory.read(m.group, &r.keep)
-	f.Pids.read(m.group, &r.keep, m.pids)
-	f.IO = r.disks.read(m.group, &r.keep)
-	f.Network = r.network(m)
-	f.Pressure.read(m.group, &r.keep)
-	f.Paused = paused(m.group, &r.keep)
-	return f, r.errors(m.group)
-}
-
-// errors are those of the group's files, in any tree.
-func (r *Reader) errors(g *cgroup.Group) error {
-	var errs []error
-	for _, name := range []string{"", "cpu", "cpuacct", "memory", "pids", "io", "blkio", "freezer"} {
-		errs = append(errs, g.Files(name, &r.keep).Err())
-	}
-	return errors.Join(errs...)
+	return f, err
 }
 
 // meter finds what is known of a container, or begins anew.
 func (r *Reader) meter(t Target) *meter {
 	if r.meters == nil {
-		r.meters, r.disks = map[string]*meter{}, disks{}
-		var files unix.Rlimit
-		if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
-			r.keep.Most = int(min(files.Cur/2, 1<<20))
-		}
+		r.begin()
 	}
 	m := r.meters[t.ID]
 	if m == nil || !m.target.same(t) {
 		r.forget(t.ID)
-		m = &meter{target: t, group: cgroup.Load(t.Cgroups, ""), started: t.Created}
+		m = &meter{lane: &r.lanes[r.next%len(r.lanes)], group: cgroup.Load(t.Cgroups, ""), started: t.Created}
 		r.meters[t.ID] = m
+		r.next++
 	}
+	m.target = t // what does not matter to what is open may have changed
 	return m
+}
+
+func (r *Reader) begin() {
+	r.meters, r.lanes = map[string]*meter{}, make([]lane, min(runtime.GOMAXPROCS(0), 8))
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil {
+		files.Cur = 0
+	}
+	for i := range r.lanes {
+		r.lanes[i].disks = disks{}
+		r.lanes[i].keep.Most = int(min(files.Cur/2, 1<<20)) / len(r.lanes)
+	}
+}
+
+func (m *meter) read() (f Figures, err error) {
+	keep, ok := &m.lane.keep, false
+	if m.pids, ok = processes(m.group, keep, m.pids[:0]); !ok {
+		return Figures{}, fmt.Errorf("container %q: %w", m.target.ID, ErrGone)
+	}
+	m.see()
+	f = Figures{Time: time.Now(), Started: m.started}
+	f.CPU.read(m.group, keep)
+	f.Memory.read(m.group, keep)
+	f.Pids.read(m.group, keep, m.pids)
+	f.IO = m.lane.disks.read(m.group, keep)
+	f.Network = m.network()
+	f.Pressure.read(m.group, keep)
+	f.Paused = paused(m.group, keep)
+	return f, m.errors()
+}
+
+// errors are those of the group's files, in any tree.
+func (m *meter) errors() error {
+	var errs []error
+	for _, name := range []string{"", "cpu", "cpuacct", "memory", "pids", "io", "blkio", "freezer"} {
+		errs = append(errs, m.group.Files(name, &m.lane.keep).Err())
+	}
+	return errors.Join(errs...)
 }
 
 // see finds out what does not change as long as a process lives.
@@ -182,7 +218,7 @@ func (m *meter) see() {
 
 // network reads the links of the container's network namespace; none if that is the host's, or if the process
 // has ended.
-func (r *Reader) network(m *meter) []Interface {
+func (m *meter) network() []Interface {
 	if m.links != nil {
 		return m.links()
 	}
@@ -194,7 +230,7 @@ func (r *Reader) network(m *meter) []Interface {
 		return nil
 	}
 	defer unix.Close(fd)
-	text, err := r.proc.ReadFrom(fd)
+	text, err := m.lane.proc.ReadFrom(fd)
 	if err != nil {
 		return nil
 	}
