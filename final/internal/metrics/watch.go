@@ -50,15 +50,16 @@ type Event struct {
 // grow, no limit that was hit is missed.
 type Watcher struct {
 	Targets  func() ([]Target, error)
-	Dir      string              // of the runtime's states, a directory for each container; may be missing
-	Interval time.Duration       // between looks; half a second if 0
-	ExitCode func(Target) *int   // knows codes that the kernel does not tell; may be nil
-	Tell     func(Event) error   // its error ends the watch
-	reader   Reader              //
-	known    map[string]*watched // by ID
-	look     chan struct{}       // asks for a look
-	ended    chan ending
-	inotify  *os.File // nil without
+	Dir      string            // of the runtime's states, a directory for each container; may be missing
+	Interval time.Duration     // between looks; half a second if 0
+	ExitCode func(Target) *int // knows codes that the kernel does not tell; may be nil
+	Tell     func(Event) error // its error ends the watch
+
+	reader  Reader
+	known   map[string]*watched // by ID
+	look    chan struct{}       // asks for a look
+	ended   chan ending
+	inotify *os.File // nil without
 }
 
 // watched is what is known of a container.
