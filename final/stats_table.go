@@ -113,11 +113,13 @@ const gap = "   "
 // layOut makes the lines of the table, and fills what is left of the width with plots.
 func layOut(rows []statsRow, width int, colourful bool) []string {
 	table := [][]cell{{
-		word("CONTAINER"), word("CPU %"), word("MEM USAGE / LIMIT"), word("MEM %"), word("NET I/O"), word("BLOCK I/O"), word("PIDS"),
+		word("CONTAINER"), word("CPU %"), word("MEM USAGE / LIMIT"), word("MEM %"),
+		word("NET I/O"), word("BLOCK I/O"), word("PIDS"),
 	}}
 	for _, row := range rows {
 		cells := []cell{
-			word(row.Name), word(row.CPUPerc), word(row.MemUsage), word(row.MemPerc), word(row.NetIO), word(row.BlockIO), word(row.PIDs),
+			word(row.Name), word(row.CPUPerc), word(row.MemUsage), word(row.MemPerc),
+			word(row.NetIO), word(row.BlockIO), word(row.PIDs),
 		}
 		if colourful {
 			cells[1], cells[3] = cells[1].in(row.history.cpuColour()), cells[3].in(row.history.memoryColour())

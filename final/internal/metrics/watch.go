@@ -153,7 +153,8 @@ func (w *Watcher) seeOne(ctx context.Context, t Target, first bool) error {
 		t.Name, t.Image = k.target.Name, k.target.Image
 	}
 	if fresh {
-		k = &watched{target: t, old: first, began: first && t.Status != "created", exited: first && t.Stopped(), stop: func() {}}
+		k = &watched{target: t, old: first, stop: func() {}}
+		k.began, k.exited = first && t.Status != "created", first && t.Stopped()
 		w.known[t.ID] = k
 	}
 	before := k.target
