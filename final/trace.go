@@ -93,14 +93,16 @@ func (f *traceFlags) add(flags *pflag.FlagSet, short bool) {
 		}
 		return ""
 	}
-	flags.StringVarP(&f.filter, "filter", letter("e"), f.filter, "only these calls, or with ! first all but these: names, or %file, %desc, %ipc,\n%memory, %network, %process, %signal")
+	flags.StringVarP(&f.filter, "filter", letter("e"), "", "only these calls, or with ! first all but these: names, or "+
+		"%file, %desc, %ipc,\n%memory, %network, %process, %signal")
 	flags.BoolVar(&f.errors, "errors", false, "only calls that fail")
 	flags.BoolVarP(&f.summary, "summary", letter("c"), false, "count, and print a table at the end")
 	flags.BoolVar(&f.json, "json", false, "a JSON object for each call, or for the summary")
 	flags.StringVarP(&f.output, "output", letter("o"), "", "file for what is printed")
 	flags.StringVar(&f.engine, "engine", "auto", "ebpf, ptrace, or auto: the first if it can be had")
 	flags.StringVar(&f.profile, "seccomp-profile", "", "write a seccomp profile that allows just what was seen")
-	flags.StringVar(&f.starter, "seccomp-runtime", "final", "the runtime that the profile is for, which starts under it: "+strings.Join(trace.Starters(), " or "))
+	flags.StringVar(&f.starter, "seccomp-runtime", "final",
+		"the runtime that the profile is for, which starts under it: "+strings.Join(trace.Starters(), " or "))
 }
 
 // A tracing is a trace under way, and where it is printed.

@@ -54,10 +54,13 @@ const (
 )
 
 func startEBPF(t Target, o Options) (engine, error) {
-	e, err := loadEBPF(t, o)
-	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil {
+	b, err := loadEBPF(t, o)
+	if errors.Is(err, unix.EPERM) {
 		// Before Linux 5.11 maps count as locked memory, of which there is little by default.
-		e, err = loadEBPF(t, o)
+		if restore, limitErr := raiseMemlock(); limitErr == nil {
+			b, err = loadEBPF(t, o)
+			restore()
+		}
 	}
 	if errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("%w: it wants root with CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON", err)
@@ -65,17 +68,24 @@ func startEBPF(t Target, o Options) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	return b, nil
 }
 
-func raiseMemlock() error {
-	return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+func raiseMemlock() (restore func(), err error) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &before); err != nil {
+		return nil, err
+	}
+	most := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	return func() { _ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &before) }, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &most)
 }
 
 func loadEBPF(t Target, o Options) (_ *bpfTracer, err error) {
-	b := &bpfTracer{o: o, ended: make(chan struct{}), read: make(chan struct{}), maps: map[string]*ebpf.Map{}, boot: bootTime()}
-	b.numbers, err = newNumbers(t)
-	if err != nil {
+	b := &bpfTracer{
+		o: o, maps: map[string]*ebpf.Map{}, boot: bootTime(),
+		ended: make(chan struct{}), read: make(chan struct{}),
+	}
+	if b.numbers, err = newNumbers(t); err != nil {
 		return nil, err
 	}
 	s, err := newScope(t)
@@ -83,31 +93,13 @@ func loadEBPF(t Target, o Options) (_ *bpfTracer, err error) {
 		return nil, err
 	}
 	defer s.close()
-	if b.stop.r, b.stop.w, err = os.Pipe(); err != nil {
-		return nil, err
-	}
 	end, err := unix.PidfdOpen(t.Pid, 0)
 	if err != nil {
 		return nil, fmt.Errorf("pidfd_open %d: %w", t.Pid, err)
 	}
-	defer func() {
-		if err != nil {
-			unix.Close(end)
-			_ = b.detach()
-			b.closeMaps()
-			b.stop.r.Close()
-			b.stop.w.Close()
-		}
-	}()
-	if err := b.makeMaps(s); err != nil {
-		return nil, err
-	}
-	first := 0
-	if b.numbers.same {
-		first = t.Pid
-	}
-	if err := b.attach(s, first); err != nil {
-		return nil, err
+	if err := b.load(s, t.Pid); err != nil {
+		unix.Close(end)
+		return nil, errors.Join(err, b.unload())
 	}
 	if b.reader == nil {
 		close(b.read)
@@ -116,6 +108,31 @@ func loadEBPF(t Target, o Options) (_ *bpfTracer, err error) {
 	}
 	go b.awaitEnd(end)
 	return b, nil
+}
+
+func (b *bpfTracer) load(s scope, first int) (err error) {
+	if b.stop.r, b.stop.w, err = os.Pipe(); err != nil {
+		return err
+	}
+	if err := b.makeMaps(s); err != nil {
+		return err
+	}
+	if !b.numbers.same {
+		first = 0 // programs know another number for it
+	}
+	return b.attach(s, first)
+}
+
+// unload takes away what load has made so far.
+func (b *bpfTracer) unload() error {
+	err := b.detach()
+	if b.reader != nil {
+		err = errors.Join(err, b.reader.Close())
+	}
+	b.closeMaps()
+	b.stop.r.Close() // no error: it may be nil
+	b.stop.w.Close()
+	return err
 }
 
 // makeMaps makes the maps that the programs work with, and fills those that they only read.
@@ -132,7 +149,7 @@ func (b *bpfTracer) makeMaps(s scope) error {
 		{Name: mapThreads, Type: ebpf.Hash, KeySize: 8, ValueSize: record, MaxEntries: most},
 		{Name: mapBlank, Type: ebpf.Array, KeySize: 4, ValueSize: record, MaxEntries: 1},
 		{Name: mapWanted, Type: ebpf.Array, KeySize: 4, ValueSize: wantedSize, MaxEntries: otherOne + 1},
-		{Name: mapTotals, Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: totalLatency + 8*uint32(len(Histogram{})), MaxEntries: otherOne + 1},
+		{Name: mapTotals, Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: uint32(totalSize), MaxEntries: otherOne + 1},
 		{Name: mapMissed, Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: 1},
 		{Name: mapBegun, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1},
 		{Name: mapEvents, Type: ebpf.RingBuf, MaxEntries: uint32(buffer)},

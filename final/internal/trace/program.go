@@ -50,6 +50,7 @@ const (
 	totalEndless = 16
 	totalTime    = 24
 	totalLatency = 32
+	totalSize    = totalLatency + 8*len(Histogram{})
 )
 
 // What is wanted of a call: a value of the map wanted.
@@ -160,7 +161,8 @@ func (p *program) readKernel(from asm.Register, offset, bytes int32) {
 
 // increment adds one to 8 bytes. No other program interrupts this one, and each processor has its own totals.
 func (p *program) increment(base asm.Register, offset int16) {
-	p.add(asm.LoadMem(asm.R1, base, offset, asm.DWord), asm.Add.Imm(asm.R1, 1), asm.StoreMem(base, offset, asm.R1, asm.DWord))
+	p.add(asm.LoadMem(asm.R1, base, offset, asm.DWord), asm.Add.Imm(asm.R1, 1))
+	p.add(asm.StoreMem(base, offset, asm.R1, asm.DWord))
 }
 
 // enter is the program of sys_enter.

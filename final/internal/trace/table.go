@@ -25,7 +25,8 @@ func (s Summary) WriteTable(out io.Writer) error {
 		if kind := c.Call.foreign(); kind != "" {
 			mark = "[" + kind + "] " + mark
 		}
-		b.WriteString(strings.TrimRight(fmt.Sprintf("%s  %-18s %s", c.figures(total.Time), mark, c.Latency.plot()), " ") + "\n")
+		line := fmt.Sprintf("%s  %-18s %s", c.figures(total.Time), mark, c.Latency.plot())
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	fmt.Fprintf(&b, "%s  total\n", total.figures(total.Time))
 	if s.Dropped+s.Lost > 0 {
@@ -39,7 +40,8 @@ func (s Summary) WriteTable(out io.Writer) error {
 func MissedText(dropped, lost uint64) string {
 	var parts []string
 	if dropped > 0 {
-		parts = append(parts, fmt.Sprintf("%d events were dropped, as they came faster than they were read (they are counted)", dropped))
+		parts = append(parts, fmt.Sprintf(
+			"%d events were dropped, as they came faster than they were read (they are counted)", dropped))
 	}
 	if lost > 0 {
 		parts = append(parts, fmt.Sprintf("%d calls were not seen: more threads at once than there is room for", lost))
@@ -125,7 +127,9 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 	}
 	rows := []row{}
 	for _, c := range s.Counts {
-		rows = append(rows, row{c.Call.Name(), c.Call.foreign(), c.Calls, c.Errors, c.Endless, c.Time.Nanoseconds(), c.Latency[:]})
+		rows = append(rows, row{
+			c.Call.Name(), c.Call.foreign(), c.Calls, c.Errors, c.Endless, c.Time.Nanoseconds(), c.Latency[:],
+		})
 	}
 	return json.Marshal(struct {
 		Time    time.Time `json:"time"`
