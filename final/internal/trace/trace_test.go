@@ -494,3 +494,37 @@ func TestEntering(t *testing.T) {
 		eventually(t, "its calls are counted", func() bool { return figures(t, tracer)["getgid"] == "10 0" })
 	})
 }
+
+// TestByNamespace: without cgroup2 a container is known by its PID namespace, and if it has none of its own, it is a
+// matter for ptrace.
+func TestByNamespace(t *testing.T) {
+	p := begin(t, known(t, second(t)))
+	p.Cgroup = ""
+	tracer := start(t, p.Target, Options{Engine: EBPF})
+	p.open()
+	p.ended(tracer)
+	if diff := cmp.Diff(knownFigures, figures(t, tracer)); diff != "" {
+		t.Error(diff)
+	}
+	bare := exec.Command(forever(t))
+	gate, err := bare.StdinPipe()
+	if err == nil {
+		err = inNursery(bare.Start)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		gate.Close()
+		_ = bare.Process.Kill()
+		_ = bare.Wait() // killed
+	}()
+	if _, err := Start(Target{Pid: bare.Process.Pid}, Options{Engine: EBPF}); err == nil ||
+		!strings.Contains(err.Error(), "to be known by") {
+		t.Errorf("%v, want the reason", err)
+	}
+	tracer = start(t, Target{Pid: bare.Process.Pid}, Options{})
+	if tracer.Engine != Ptrace || !strings.Contains(tracer.Why, "to be known by") {
+		t.Errorf("%s, because: %q: want ptrace, and the reason", tracer.Engine, tracer.Why)
+	}
+}
