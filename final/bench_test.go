@@ -42,7 +42,7 @@ func BenchmarkLifeCycle(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // or the directory cannot be removed
-	_ = unix.Unmount("/sys/fs/cgroup/unified", 0) // crun takes v1 or v2, and nothing between
+	_ = unix.Unmount("/sys/fs/cgroup/unified", 0)                // crun takes v1 or v2, and nothing between
 	for name, tags := range map[string]string{"final": "engine", "whole": ""} {
 		build := exec.Command("go", "build", "-tags", tags, "-o", dir+"/"+name, ".")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
