@@ -47,9 +47,12 @@ func (h *handover) add(file *os.File) (number int) {
 	return len(h.files) - 1
 }
 
+// standard are the streams that a container side gets: ours, whatever our caller has made them.
+func standard() [3]*os.File { return [...]*os.File{os.Stdin, os.Stdout, os.Stderr} }
+
 // addStreams hands over the standard streams and those of the caller's descriptors that are to be preserved.
 func (h *handover) addStreams(preserved int) error {
-	for _, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+	for _, file := range standard() {
 		h.add(file)
 	}
 	for fd := 3; fd < 3+preserved; fd++ {

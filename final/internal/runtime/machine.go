@@ -158,12 +158,13 @@ func readOwn() (status own, err error) {
 	return status, nil
 }
 
-// streams are those of our standard streams that belong to another user. /dev/null is left alone: it is
+// streams are the numbers of those of our standard streams that belong to another user. /dev/null is left alone: it is
 // everybody's. So is a file that was opened for reading: its new owner could open it again for writing.
 func streams(uid uint32) (list []int) {
 	var null, stat unix.Stat_t
 	nullErr := unix.Stat("/dev/null", &null)
-	for fd := range 3 {
+	for number, file := range standard() {
+		fd := int(file.Fd())
 		if unix.Fstat(fd, &stat) != nil || stat.Uid == uid {
 			continue
 		}
@@ -177,7 +178,7 @@ func streams(uid uint32) (list []int) {
 				continue
 			}
 		}
-		list = append(list, fd)
+		list = append(list, number)
 	}
 	return list
 }
