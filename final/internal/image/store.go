@@ -55,6 +55,7 @@ func Open(dataRoot string) (*Store, error) {
 	if _, err := os.Stat(s.images + "/oci-layout"); err == nil {
 		return s, nil
 	}
+	spread(s.layers + "/partial") // where layers are unpacked; they stay in their place when they are renamed
 	return s, writeWhole(s.images+"/oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`+"\n"))
 }
 
