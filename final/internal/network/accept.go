@@ -96,13 +96,13 @@ func (h *Host) ensureAccepted(nft *nftables.Conn, chains []*nftables.Chain, n *N
 		}
 		rules, err := nft.GetRules(chain.Table, chain.Chain)
 		if err != nil {
-			return fmt.Errorf("nft list chain %s %s: %w", chain.Table.Name, chain.Name, err)
+			return fmt.Errorf("nft list chain %s: %w", chainName(chain.Chain), err)
 		}
 		if slices.ContainsFunc(rules, n.owns) {
 			continue
 		}
 		texts := chain.accept(nft, n, rules)
-		command := fmt.Sprintf("insert rule %s %s %s %s", familyName(chain.Table.Family), chain.Table.Name, chain.Name, strings.Join(texts, "; "))
+		command := "insert rule " + chainName(chain.Chain) + " " + strings.Join(texts, "; ")
 		if err := h.flush(nft, command); err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (h *Host) unaccept(n *Network) error {
 	for _, chain := range foreignChains(chains) {
 		rules, err := nft.GetRules(chain.Table, chain.Chain)
 		if err != nil {
-			return fmt.Errorf("nft list chain %s %s: %w", chain.Table.Name, chain.Name, err)
+			return fmt.Errorf("nft list chain %s: %w", chainName(chain.Chain), err)
 		}
 		found = append(found, slices.DeleteFunc(rules, func(r *nftables.Rule) bool { return !n.owns(r) })...)
 	}
@@ -220,20 +220,22 @@ func (h *Host) deleteRule(rule *nftables.Rule) error {
 	if err := nft.DelRule(rule); err != nil {
 		return err
 	}
-	command := fmt.Sprintf("delete rule %s %s %s handle %d", familyName(rule.Table.Family), rule.Table.Name, rule.Chain.Name, rule.Handle)
-	err := h.flush(nft, command)
+	rule.Chain.Table = rule.Table
+	err := h.flush(nft, fmt.Sprintf("delete rule %s handle %d", chainName(rule.Chain), rule.Handle))
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return err
 }
 
-func familyName(family nftables.TableFamily) string {
-	switch family {
+// chainName is how nft(8) names a chain: ip filter FORWARD.
+func chainName(chain *nftables.Chain) string {
+	family := "inet"
+	switch chain.Table.Family {
 	case nftables.TableFamilyIPv4:
-		return "ip"
+		family = "ip"
 	case nftables.TableFamilyIPv6:
-		return "ip6"
+		family = "ip6"
 	}
-	return "inet"
+	return family + " " + chain.Table.Name + " " + chain.Name
 }

@@ -143,7 +143,7 @@ func (h *Host) cleanRules(known func(network string) bool, dryRun bool, say func
 	for _, chain := range foreignChains(chains) {
 		rules, err := nft.GetRules(chain.Table, chain.Chain)
 		if err != nil {
-			return fmt.Errorf("nft list chain %s %s: %w", chain.Table.Name, chain.Name, err)
+			return fmt.Errorf("nft list chain %s: %w", chainName(chain.Chain), err)
 		}
 		for _, rule := range rules {
 			comment, _ := userdata.GetString(rule.UserData, userdata.TypeComment) // "" is nobody's
@@ -151,7 +151,7 @@ func (h *Host) cleanRules(known func(network string) bool, dryRun bool, say func
 			if !ours || known(name) {
 				continue
 			}
-			say("rule", fmt.Sprintf("%s %s %s handle %d", familyName(chain.Table.Family), chain.Table.Name, chain.Name, rule.Handle))
+			say("rule", fmt.Sprintf("%s handle %d", chainName(chain.Chain), rule.Handle))
 			if dryRun {
 				continue
 			}

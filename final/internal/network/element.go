@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -137,34 +138,36 @@ func (h *Host) deleteElements(list []element) error {
 	return nil
 }
 
-func (h *Host) eachBatch(list []element, verb string, act func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
-	for chunk := range slices.Chunk(list, batch) {
-		nft := &nftables.Conn{}
-		keys, texts := map[*nftables.Set][]nftables.SetElement{}, map[*nftables.Set]string{}
-		var order []*nftables.Set
-		for _, e := range chunk {
-			if _, ok := keys[e.set]; !ok {
-				order = append(order, e.set)
-			}
-			keys[e.set] = append(keys[e.set], e.keys...)
-			if texts[e.set] != "" {
-				texts[e.set] += ", "
-			}
-			texts[e.set] += e.text
-		}
-		command := ""
-		for _, set := range order {
-			if err := act(nft, set, keys[set]); err != nil {
-				return fmt.Errorf("set %s: %w", set.Name, err)
-			}
-			if command != "" {
-				command += "; "
-			}
-			command += fmt.Sprintf("%s element inet %s %s { %s }", verb, table.Name, set.Name, texts[set])
-		}
-		if err := h.flush(nft, command); err != nil {
+// A change adds elements to a set, or deletes them.
+type change func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error
+
+func (h *Host) eachBatch(list []element, verb string, act change) error {
+	for some := range slices.Chunk(list, batch) {
+		if err := h.changeElements(some, verb, act); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// changeElements is one transaction, with all elements of a set in one message.
+func (h *Host) changeElements(list []element, verb string, act change) error {
+	var order []*nftables.Set
+	keys, texts := map[*nftables.Set][]nftables.SetElement{}, map[*nftables.Set][]string{}
+	for _, e := range list {
+		if len(keys[e.set]) == 0 {
+			order = append(order, e.set)
+		}
+		keys[e.set], texts[e.set] = append(keys[e.set], e.keys...), append(texts[e.set], e.text)
+	}
+	nft := &nftables.Conn{}
+	var commands []string
+	for _, set := range order {
+		if err := act(nft, set, keys[set]); err != nil {
+			return fmt.Errorf("set %s: %w", set.Name, err)
+		}
+		words := strings.Join(texts[set], ", ")
+		commands = append(commands, fmt.Sprintf("%s element inet %s %s { %s }", verb, table.Name, set.Name, words))
+	}
+	return h.flush(nft, strings.Join(commands, "; "))
 }
