@@ -213,16 +213,26 @@ func (p *ptracer) rung() {
 	closing := p.closing
 	p.mutex.Unlock()
 	if closing {
-		for tid, t := range p.threads {
-			_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0) // ESRCH: it has ended, which will be told
-			if t.held {
-				p.release(tid)
-			}
-		}
+		p.interruptAll()
 		return
 	}
 	if err := p.seizeAll(); err != nil {
 		p.fail(err)
+	}
+}
+
+// interruptAll has every thread stop, to be let go.
+func (p *ptracer) interruptAll() {
+	for tid, t := range p.threads {
+		err := ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
+		switch {
+		case t.held:
+			p.release(tid)
+		case errors.Is(err, unix.ESRCH) && errors.Is(unix.Kill(tid, 0), unix.ESRCH):
+			// Nobody will tell of its end: another thread of ours, whose child it was, has waited for it.
+			p.unfinished(t)
+			delete(p.threads, tid)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -514,11 +515,11 @@ func TestByNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() { // after the trace: a tracer has the first word of the end of its own child
 		gate.Close()
 		_ = bare.Process.Kill()
 		_ = bare.Wait() // killed
-	}()
+	})
 	if _, err := Start(Target{Pid: bare.Process.Pid}, Options{Engine: EBPF}); err == nil ||
 		!strings.Contains(err.Error(), "to be known by") {
 		t.Errorf("%v, want the reason", err)
@@ -526,5 +527,25 @@ func TestByNamespace(t *testing.T) {
 	tracer = start(t, Target{Pid: bare.Process.Pid}, Options{})
 	if tracer.Engine != Ptrace || !strings.Contains(tracer.Why, "to be known by") {
 		t.Errorf("%s, because: %q: want ptrace, and the reason", tracer.Engine, tracer.Why)
+	}
+}
+
+// TestTakenEnd: a child of ours that we wait for in spite of the trace does not keep that from ending.
+func TestTakenEnd(t *testing.T) {
+	p := begin(t, forever(t))
+	tracer := start(t, p.Target, Options{Engine: Ptrace})
+	if err := unix.Kill(p.Pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait() // whoever comes first
+	closed := make(chan error, 1)
+	go func() { closed <- tracer.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patient):
+		t.Fatal("the trace does not end")
 	}
 }
