@@ -38,8 +38,7 @@ func (e *Engine) Leftovers() (found []Leftover, living []string, err error) {
 		if !c.unfinished() {
 			continue
 		}
-		alive, run, err := c.monitored()
-		closeAll(run)
+		alive, err := c.isMonitored()
 		switch {
 		case err != nil:
 			return nil, nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,26 +74,50 @@ func (c *Container) lock() (*os.File, error) {
 }
 
 // monitored tells whether a monitor is with the container: it holds a lock as long as it lives. If not, that lock
-// is the caller's, to be closed; nil where there is not even a directory for it.
+// is the caller's, to be closed; nil where there is not even a directory for it. The container's lock must be held:
+// others only have a look, with a shared lock.
 func (c *Container) monitored() (alive bool, held *os.File, err error) {
-	held, err = lock(c.engine.runDir(c.ID), unix.LOCK_EX|unix.LOCK_NB)
-	switch {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return true, nil, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil, nil
+	for {
+		held, err = lock(c.engine.runDir(c.ID), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return false, held, err
+		}
+		if alive, err := c.isMonitored(); alive || err != nil {
+			return alive, nil, err
+		}
+		time.Sleep(time.Millisecond) // somebody just had a look
 	}
-	return false, held, err
 }
 
-// awaitMonitor waits for the end of the container's monitor, which comes when all is cleared away.
-func (c *Container) awaitMonitor() error {
-	held, err := lock(c.engine.runDir(c.ID), unix.LOCK_SH)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
+// isMonitored is the look.
+func (c *Container) isMonitored() (bool, error) {
+	held, err := lock(c.engine.runDir(c.ID), unix.LOCK_SH|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err == nil:
 		held.Close()
 	}
-	return err
+	return false, err
+}
+
+// awaitMonitor waits for the end of the container's monitor, which comes when all is cleared away. It is the one that
+// there was when the state was read: somebody else may have started the container anew.
+func (c *Container) awaitMonitor() error {
+	started := c.State.StartedAt
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		if alive, err := c.isMonitored(); err != nil || !alive {
+			return err
+		}
+		now := &Container{engine: c.engine, dir: c.dir}
+		if err := now.readState(); err == nil && now.State.Status == Running && !now.State.StartedAt.Equal(started) {
+			return nil
+		}
+		time.Sleep(pause)
+	}
 }

@@ -85,8 +85,7 @@ func (c *Container) Logs(o LogOptions, show func(Entry) error) error {
 // follow shows what is written from now on, until the container has ended. It looks ten times a second.
 func (c *Container) follow(reader *logReader, o LogOptions, show func(Entry) error) error {
 	for {
-		alive, run, err := c.monitored()
-		closeAll(run)
+		alive, err := c.isMonitored()
 		if err != nil {
 			return err
 		}

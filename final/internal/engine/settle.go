@@ -18,11 +18,10 @@ func (c *Container) settle() error {
 	if !c.unfinished() {
 		return nil
 	}
-	alive, run, err := c.monitored()
+	alive, err := c.isMonitored()
 	if err != nil || alive {
 		return err
 	}
-	closeAll(run)
 	held, err := lock(c.dir, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
 		return nil

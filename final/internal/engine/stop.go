@@ -38,8 +38,7 @@ const stopTimeout = 10
 // Stop asks the container's first process to end, and makes it when it has not in time: seconds, or if nil those of
 // the container; -1 waits for ever. One that does not run is stopped already.
 func (c *Container) Stop(signal unix.Signal, seconds *int) error {
-	alive, run, err := c.monitored()
-	closeAll(run)
+	alive, err := c.isMonitored()
 	if err != nil || !alive {
 		return err
 	}

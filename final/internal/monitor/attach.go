@@ -14,9 +14,10 @@ import (
 // The messages of an attach socket, which keeps their borders (SOCK_SEQPACKET, unix(7)): a letter, and what
 // belongs to it.
 const (
-	Stdout byte = 'o' // to the client: text
-	Stderr byte = 'e' // to the client: text
-	Exited byte = 'x' // to the client: the exit code, in digits
+	Welcome byte = 'h' // to the client: from now on it misses nothing
+	Stdout  byte = 'o' // to the client: text
+	Stderr  byte = 'e' // to the client: text
+	Exited  byte = 'x' // to the client: the exit code, in digits
 
 	Stdin    byte = 'i' // of the client: text
 	EndStdin byte = 'd' // of the client: there is no more
@@ -99,6 +100,7 @@ func (s *server) accept() {
 		client := os.NewFile(uintptr(fd), "client")
 		s.mutex.Lock()
 		s.clients = append(s.clients, client)
+		_, _ = client.Write([]byte{Welcome}) // one that has gone is noticed later
 		s.mutex.Unlock()
 		go s.hear(client)
 	}

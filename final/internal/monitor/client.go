@@ -19,6 +19,9 @@ func Attach(dir string) (*Client, error) {
 		return unix.Connect(fd, &unix.SockaddrUnix{Name: short + "/" + AttachFile})
 	})
 	if err == nil {
+		err = welcome(fd)
+	}
+	if err == nil {
 		err = unix.SetNonblock(fd, true) // Go then waits for it without a thread, and Close ends all waiting
 	}
 	if err != nil {
@@ -26,6 +29,21 @@ func Attach(dir string) (*Client, error) {
 		return nil, &os.PathError{Op: "connect", Path: dir + "/" + AttachFile, Err: err}
 	}
 	return &Client{os.NewFile(uintptr(fd), AttachFile)}, nil
+}
+
+// welcome waits until the monitor has taken the client.
+func welcome(fd int) error {
+	for {
+		n, err := unix.Read(fd, make([]byte, 1))
+		switch {
+		case err == nil && n == 1:
+			return nil
+		case err == nil:
+			return unix.ECONNREFUSED // the monitor has just ended
+		case err != unix.EINTR:
+			return err
+		}
+	}
 }
 
 // A Client is attached to a container.
