@@ -376,3 +376,28 @@ func TestLogs(t *testing.T) {
 		t.Errorf("--until: %q", got)
 	}
 }
+
+// TestRestartsAtOnce: who stops a container that others start anew waits for the run that it has stopped, and no other.
+func TestRestartsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	c := w.start(func(o *CreateOptions) { o.Network = "none" }, "sleep", "1000")
+	var work sync.WaitGroup
+	for range 6 {
+		work.Go(func() {
+			own, err := newEngine(dataRoot, RunDir).Find(c.ID)
+			if err == nil {
+				err = own.Stop(unix.SIGKILL, nil)
+			}
+			if err == nil {
+				_, err = own.Start(false)
+			}
+			if err != nil && !errors.Is(err, ErrRunning) {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	if now := w.find(c.ID); now.State.Status != Running {
+		t.Errorf("it is %s", now.State.Status)
+	}
+}
