@@ -97,12 +97,18 @@ func (c *Container) kill() error {
 
 // awaitEmpty is for a container whose create was ended before it had noted a process. One that it may have
 // started ends by itself, and whoever else is in the group is a stranger, of a group that create was about to
-// refuse: not ours to kill.
+// refuse: not ours to kill. But one that was fast, and create slow, waits for start by now, and has no reason to
+// end: that it listens says that create had found the group empty, and who is in it is the container's.
 func (c *Container) awaitEmpty() error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		pids, err := c.group().Pids(true)
 		if err != nil || len(pids) == 0 {
 			return err
+		}
+		if c.waits() {
+			if err := c.group().Kill(c.runtime.Door, unix.SIGKILL); err != nil {
+				return fmt.Errorf("container %q: %w", c.ID, err)
+			}
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("container %q: processes %v: in its cgroup, and not started by it", c.ID, pids)

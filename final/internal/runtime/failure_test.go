@@ -215,29 +215,30 @@ func TestCreateKilled(t *testing.T) {
 
 // TestKilledAtCall: kill -9 of create at each call of the parent's.
 func TestKilledAtCall(t *testing.T) {
-	w := newWorld(t, false)
-	bundle := w.bundle("a", w.basic(full))
-	for n := 1; n < 200; n++ {
-		cmd := w.helper("killed", order{ID: "a", CreateOptions: CreateOptions{Bundle: bundle}}, fmt.Sprintf("AT=%d", n))
-		err := cmd.Run()
-		if err == nil {
-			break
+	both(t, func(w *world) {
+		bundle := w.bundle("a", w.basic(full))
+		for n := 1; n < 200; n++ {
+			cmd := w.helper("killed", order{ID: "a", CreateOptions: CreateOptions{Bundle: bundle}}, fmt.Sprintf("AT=%d", n))
+			err := cmd.Run()
+			if err == nil {
+				break
+			}
+			if got := err.Error(); got != "signal: killed" {
+				w.Fatalf("at call %d: %v", n, err)
+			}
+			if err := w.Delete("a", true); err != nil && !errors.Is(err, ErrNotExist) {
+				w.Errorf("at call %d: delete --force: %v", n, err)
+			}
+			w.checkNothingLeft(fmt.Sprintf("create killed at call %d", n))
+			if w.Failed() {
+				return
+			}
+			if inVM {
+				n += 4
+			}
 		}
-		if got := err.Error(); got != "signal: killed" {
-			w.Fatalf("at call %d: %v", n, err)
-		}
-		if err := w.Delete("a", true); err != nil && !errors.Is(err, ErrNotExist) {
-			w.Errorf("at call %d: delete --force: %v", n, err)
-		}
-		w.checkNothingLeft(fmt.Sprintf("create killed at call %d", n))
-		if w.Failed() {
-			return
-		}
-		if inVM {
-			n += 4
-		}
-	}
-	w.must(w.Delete("a", false))
+		w.must(w.Delete("a", false))
+	})
 }
 
 func init() {
@@ -257,26 +258,33 @@ func init() {
 
 // TestHalfMade: what a create that was ended early can leave, by itself.
 func TestHalfMade(t *testing.T) {
-	w := newWorld(t, false)
-	w.must(os.MkdirAll(filepath.Join(w.Root, "a"), 0o755)) // nothing but the directory
-	w.refused(w.Delete("a", false), "does not exist")
-	_, err := w.tryCreate("a", CreateOptions{})
-	w.refused(err, "already exists")
-	w.must(w.Delete("a", true))
-	c := w.create("a")
-	c.Complete = false // as if create had been killed when its container side was there already
-	w.must(c.write())
-	w.wantStatus("a", Stopped)
-	w.refused(c.Start(), "ended half-way", "container not running")
-	w.must(w.Delete("a", false))
+	both(t, func(w *world) {
+		w.must(os.MkdirAll(filepath.Join(w.Root, "a"), 0o755)) // nothing but the directory
+		w.refused(w.Delete("a", false), "does not exist")
+		_, err := w.tryCreate("a", CreateOptions{})
+		w.refused(err, "already exists")
+		w.must(w.Delete("a", true))
+		c := w.create("a")
+		c.Complete = false // as if create had been killed when its container side was there already
+		w.must(c.write())
+		w.wantStatus("a", Stopped)
+		w.refused(c.Start(), "ended half-way", "container not running")
+		w.must(w.Delete("a", false))
 
-	c = w.create("a")
-	w.refused(w.DeleteAbandoned("a"), "half-made", "does not exist")
-	w.wantStatus("a", Created)
-	c.Complete = false
-	w.must(c.write())
-	w.must(w.DeleteAbandoned("a"))
-	w.checkNothingLeft("containers that were half-made")
+		c = w.create("a")
+		c.Complete, c.Pid, c.Born = false, 0, 0 // as if it had been killed before it had noted who that is
+		w.must(c.write())
+		w.must(w.Delete("a", true))
+		w.checkNothingLeft("a container side that nobody has noted")
+
+		c = w.create("a")
+		w.refused(w.DeleteAbandoned("a"), "half-made", "does not exist")
+		w.wantStatus("a", Created)
+		c.Complete = false
+		w.must(c.write())
+		w.must(w.DeleteAbandoned("a"))
+		w.checkNothingLeft("containers that were half-made")
+	})
 }
 
 // TestCreateRefused: what is wrong beside config.json.
