@@ -181,27 +181,28 @@ func TestHookFails(t *testing.T) {
 
 // TestPoststop: each of them runs, whatever the others do, and the container is gone by then.
 func TestPoststop(t *testing.T) {
-	w := newWorld(t, false)
-	_, log := w.logged()
-	file := filepath.Join(work, "log/hooks")
-	w.create("a", func(s *specs.Spec) {
-		s.Hooks = &specs.Hooks{Poststop: []specs.Hook{
-			hook(hostShell, "echo one >> "+file+"; exit 1"), {Path: "/no/such"},
-			hook(hostShell, "ls "+filepath.Join(w.Root, "a")+" || echo two >> "+file),
-		}}
+	both(t, func(w *world) {
+		_, log := w.logged()
+		file := filepath.Join(work, "log/hooks")
+		w.create("a", func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{Poststop: []specs.Hook{
+				hook(hostShell, "echo one >> "+file+"; exit 1"), {Path: "/no/such"},
+				hook(hostShell, "ls "+filepath.Join(w.Root, "a")+" || echo two >> "+file),
+			}}
+		})
+		w.quiet()
+		w.must(w.Delete("a", false))
+		if got := strings.Join(log(), " "); got != "one two" {
+			w.Errorf("%q, want one two", got)
+		}
 	})
-	w.quiet()
-	w.must(w.Delete("a", false))
-	if got := strings.Join(log(), " "); got != "one two" {
-		w.Errorf("%q, want one two", got)
-	}
 }
 
 // TestHookLeavesDaemon: a hook may leave a process behind that has its output still; it has ended all the same.
 func TestHookLeavesDaemon(t *testing.T) {
 	both(t, func(w *world) {
 		w.create("a", func(s *specs.Spec) {
-			daemon := hook("/bin/sh", "sleep 2 & exit 0") // the host's: the lab's shell takes its jobs along
+			daemon := hook("/bin/sh", "sleep 1 & exit 0") // the host's: the lab's shell takes its jobs along
 			s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{daemon}, CreateContainer: []specs.Hook{daemon}}
 		})
 		w.must(w.Delete("a", true))
@@ -246,19 +247,20 @@ func TestCreateContainerHookMounts(t *testing.T) {
 
 // TestStartIsKilled: whoever starts a container may be ended at any time: then somebody else can, or it runs.
 func TestStartIsKilled(t *testing.T) {
-	w := newWorld(t, false)
-	c := w.create("a")
-	connection, err := c.connect() // as start does, and then it is ended
-	w.must(err)
-	time.Sleep(10 * time.Millisecond)
-	connection.Close()
-	w.wantStatus("a", Created)
-	w.must(c.Start())
-	w.wantStatus("a", Running)
-	// As if the one before had been ended between the command's begin and the removal of the socket.
-	listener, err := listen(c.dir)
-	w.must(err)
-	w.must(listener.Close())
-	w.wantStatus("a", Running)
-	w.refused(c.Start(), "cannot start a container")
+	both(t, func(w *world) {
+		c := w.create("a")
+		connection, err := c.connect() // as start does, and then it is ended
+		w.must(err)
+		time.Sleep(10 * time.Millisecond)
+		connection.Close()
+		w.wantStatus("a", Created)
+		w.must(c.Start())
+		w.wantStatus("a", Running)
+		// As if the one before had been ended between the command's begin and the removal of the socket.
+		listener, err := listen(c.dir)
+		w.must(err)
+		w.must(listener.Close())
+		w.wantStatus("a", Running)
+		w.refused(c.Start(), "cannot start a container")
+	})
 }

@@ -38,49 +38,50 @@ func TestInherited(t *testing.T) {
 
 // TestInheritedFails: nothing of it stays, wherever it fails, and wherever create is ended.
 func TestInheritedFails(t *testing.T) {
-	w := newWorld(t, false)
-	bundle := w.bundle("a", w.basic(inheriting))
-	step := 9
-	if inVM {
-		step = 40
-	}
-	for i := 0; ; i += step {
-		size, cut := 0, op.Op{}
-		w.edit = func(l *op.List) {
-			if size = len(l.Ops); i < size {
-				cut = l.Ops[i]
-				l.Ops[i] = op.Exit(77)
-				l.Ops[i].Label = cut.Label
+	both(t, func(w *world) {
+		bundle := w.bundle("a", w.basic(inheriting))
+		step := 9
+		if inVM || w.Reexec {
+			step = 40 // it is the same list: a sample
+		}
+		for i := 0; ; i += step {
+			size, cut := 0, op.Op{}
+			w.edit = func(l *op.List) {
+				if size = len(l.Ops); i < size {
+					cut = l.Ops[i]
+					l.Ops[i] = op.Exit(77)
+					l.Ops[i].Label = cut.Label
+				}
+			}
+			_, err := w.tryCreate("a", CreateOptions{Bundle: bundle})
+			if i >= size {
+				w.must(err)
+				break
+			}
+			if err == nil {
+				w.must(w.Delete("a", true))
+			}
+			w.checkNothingLeft(fmt.Sprintf("the end at op %d, %s", i, cut))
+			if w.Failed() {
+				return
 			}
 		}
-		_, err := w.tryCreate("a", CreateOptions{Bundle: bundle})
-		if i >= size {
-			w.must(err)
-			break
+		w.must(w.Delete("a", true))
+		w.edit = nil
+		for n := 1; n < 200; n += step / 4 {
+			cmd := w.helper("killed", order{ID: "a", CreateOptions: CreateOptions{Bundle: bundle}}, fmt.Sprintf("AT=%d", n))
+			if cmd.Run() == nil {
+				break
+			}
+			if err := w.Delete("a", true); err != nil && !strings.Contains(err.Error(), "does not exist") {
+				w.Errorf("at call %d: delete --force: %v", n, err)
+			}
+			w.checkNothingLeft(fmt.Sprintf("create killed at call %d", n))
+			if w.Failed() {
+				return
+			}
 		}
-		if err == nil {
-			w.must(w.Delete("a", true))
-		}
-		w.checkNothingLeft(fmt.Sprintf("the end at op %d, %s", i, cut))
-		if w.Failed() {
-			return
-		}
-	}
-	w.must(w.Delete("a", true))
-	w.edit = nil
-	for n := 1; n < 200; n += step / 4 {
-		cmd := w.helper("killed", order{ID: "a", CreateOptions: CreateOptions{Bundle: bundle}}, fmt.Sprintf("AT=%d", n))
-		if cmd.Run() == nil {
-			break
-		}
-		if err := w.Delete("a", true); err != nil && !strings.Contains(err.Error(), "does not exist") {
-			w.Errorf("at call %d: delete --force: %v", n, err)
-		}
-		w.checkNothingLeft(fmt.Sprintf("create killed at call %d", n))
-		if w.Failed() {
-			return
-		}
-	}
+	})
 }
 
 // TestOwnCgroup: without a path in the spec, the group is named after the container, and goes with it.

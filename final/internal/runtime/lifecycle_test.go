@@ -120,56 +120,58 @@ func TestDeleteForce(t *testing.T) {
 
 // TestSignals: every signal reaches the command, and --all all processes.
 func TestSignals(t *testing.T) {
-	w := newWorld(t, false)
-	c := w.create("a", shell("trap 'echo got TERM; exit 7' TERM; echo ready; while true; do sleep 0.05; done"))
-	w.must(c.Start())
-	if !eventually(func() bool { // the trap is there: SigCgt has SIGTERM
-		var caught uint64
-		_, _ = fmt.Sscanf(w.field(c.Pid, "SigCgt"), "%x", &caught)
-		return caught>>(unix.SIGTERM-1)&1 == 1
-	}) {
-		w.Fatal("the shell does not catch SIGTERM")
-	}
-	time.Sleep(50 * time.Millisecond)
-	w.must(c.Kill(unix.SIGTERM, false))
-	if text, code := c.wait(); code != 7 || !strings.HasSuffix(text, "got TERM") {
-		w.Errorf("code %d, %q: want 7, got TERM", code, text)
-	}
+	both(t, func(w *world) {
+		c := w.create("a", shell("trap 'echo got TERM; exit 7' TERM; echo ready; while true; do sleep 0.05; done"))
+		w.must(c.Start())
+		if !eventually(func() bool { // the trap is there: SigCgt has SIGTERM
+			var caught uint64
+			_, _ = fmt.Sscanf(w.field(c.Pid, "SigCgt"), "%x", &caught)
+			return caught>>(unix.SIGTERM-1)&1 == 1
+		}) {
+			w.Fatal("the shell does not catch SIGTERM")
+		}
+		time.Sleep(50 * time.Millisecond)
+		w.must(c.Kill(unix.SIGTERM, false))
+		if text, code := c.wait(); code != 7 || !strings.HasSuffix(text, "got TERM") {
+			w.Errorf("code %d, %q: want 7, got TERM", code, text)
+		}
 
-	c = w.create("b", func(s *specs.Spec) {
-		shell("sleep 1000 & sleep 1000 & wait")(s)
-		s.Linux.Namespaces = s.Linux.Namespaces[1:] // the runtime's PID namespace: with process 1 nobody else ends
+		c = w.create("b", func(s *specs.Spec) {
+			shell("sleep 1000 & sleep 1000 & wait")(s)
+			s.Linux.Namespaces = s.Linux.Namespaces[1:] // the runtime's PID namespace: with process 1 nobody else ends
+		})
+		w.must(c.Start())
+		if !eventually(func() bool { pids, err := c.Pids(); return err == nil && len(pids) >= 3 }) {
+			w.Error("no three processes")
+		}
+		w.must(c.Kill(unix.SIGKILL, true))
+		c.wait()
+		if !eventually(func() bool { reap(); pids, err := c.Pids(); return err == nil && len(pids) == 0 }) {
+			w.Error("kill --all: some are left")
+		}
 	})
-	w.must(c.Start())
-	if !eventually(func() bool { pids, err := c.Pids(); return err == nil && len(pids) >= 3 }) {
-		w.Error("no three processes")
-	}
-	w.must(c.Kill(unix.SIGKILL, true))
-	c.wait()
-	if !eventually(func() bool { reap(); pids, err := c.Pids(); return err == nil && len(pids) == 0 }) {
-		w.Error("kill --all: some are left")
-	}
 }
 
 // TestEndings: the state is right after kill -9 of the first process, and never another process's that has
 // got its pid.
 func TestEndings(t *testing.T) {
-	w := newWorld(t, false)
-	c := w.create("a")
-	w.must(c.Start())
-	w.must(unix.Kill(c.Pid, unix.SIGKILL))
-	if !eventually(func() bool { return w.status("a") == string(Stopped) }) {
-		w.Error("kill -9 of the first process: not stopped") // a zombie is stopped
-	}
-	c.wait()
-	w.wantStatus("a", Stopped)
+	both(t, func(w *world) {
+		c := w.create("a")
+		w.must(c.Start())
+		w.must(unix.Kill(c.Pid, unix.SIGKILL))
+		if !eventually(func() bool { return w.status("a") == string(Stopped) }) {
+			w.Error("kill -9 of the first process: not stopped") // a zombie is stopped
+		}
+		c.wait()
+		w.wantStatus("a", Stopped)
 
-	// Our own pid, which a container can have had before us.
-	c.Pid, c.Born = os.Getpid(), c.Born+1
-	w.must(c.write())
-	w.wantStatus("a", Stopped)
-	w.refused(c.Kill(unix.SIGKILL, false), "container not running") // else this test ends here
-	w.must(w.Delete("a", true))
+		// Our own pid, which a container can have had before us.
+		c.Pid, c.Born = os.Getpid(), c.Born+1
+		w.must(c.write())
+		w.wantStatus("a", Stopped)
+		w.refused(c.Kill(unix.SIGKILL, false), "container not running") // else this test ends here
+		w.must(w.Delete("a", true))
+	})
 }
 
 // TestBecomesAnother: a container whose command becomes another program all the time is running all the time. A
@@ -198,100 +200,104 @@ func TestBecomesAnother(t *testing.T) {
 
 // TestIDs: what is no name is no container.
 func TestIDs(t *testing.T) {
-	w := newWorld(t, false)
-	bundle := w.bundle("ok", w.basic())
-	for _, id := range []string{"", ".", "..", ".hidden", "a/b", "../a", "a b", "ü", "a\x00", strings.Repeat("x", 256)} {
-		_, err := w.Create(id, CreateOptions{Bundle: bundle})
-		w.refused(err, "container id")
-		_, err = w.Load(id)
-		w.refused(err, "container id")
-		w.refused(w.Delete(id, true), "container id")
-	}
-	for _, id := range []string{"a", "A_b+c-d.e", strings.Repeat("x", 255)} {
-		_, err := w.tryCreate(id, CreateOptions{Bundle: bundle})
-		w.check(err)
-		w.check(w.Delete(id, false))
-	}
+	both(t, func(w *world) {
+		bundle := w.bundle("ok", w.basic())
+		for _, id := range []string{"", ".", "..", ".hidden", "a/b", "../a", "a b", "ü", "a\x00", strings.Repeat("x", 256)} {
+			_, err := w.Create(id, CreateOptions{Bundle: bundle})
+			w.refused(err, "container id")
+			_, err = w.Load(id)
+			w.refused(err, "container id")
+			w.refused(w.Delete(id, true), "container id")
+		}
+		for _, id := range []string{"a", "A_b+c-d.e", strings.Repeat("x", 255)} {
+			_, err := w.tryCreate(id, CreateOptions{Bundle: bundle})
+			w.check(err)
+			w.check(w.Delete(id, false))
+		}
+	})
 }
 
 // TestOneWins: of creates of one id at a time, one makes it.
 func TestOneWins(t *testing.T) {
-	w := newWorld(t, false)
-	bundle := w.bundle("a", w.basic())
-	var made, refused int
-	var mutex sync.Mutex
-	var group sync.WaitGroup
-	for range 8 {
-		group.Go(func() {
-			_, err := w.Create("a", CreateOptions{Bundle: bundle})
-			mutex.Lock()
-			defer mutex.Unlock()
-			switch {
-			case err == nil:
-				made++
-			case errors.Is(err, ErrExist):
-				refused++
-			default:
-				w.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	if made != 1 || refused != 7 {
-		w.Errorf("%d made, %d refused: want 1 and 7", made, refused)
-	}
-	w.wantStatus("a", Created)
+	both(t, func(w *world) {
+		bundle := w.bundle("a", w.basic())
+		var made, refused int
+		var mutex sync.Mutex
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				_, err := w.Create("a", CreateOptions{Bundle: bundle})
+				mutex.Lock()
+				defer mutex.Unlock()
+				switch {
+				case err == nil:
+					made++
+				case errors.Is(err, ErrExist):
+					refused++
+				default:
+					w.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if made != 1 || refused != 7 {
+			w.Errorf("%d made, %d refused: want 1 and 7", made, refused)
+		}
+		w.wantStatus("a", Created)
+	})
 }
 
 // TestMany: twenty containers at once, from create to delete.
 func TestMany(t *testing.T) {
-	w := newWorld(t, false)
-	var group sync.WaitGroup
-	for i := range 20 {
-		id := fmt.Sprintf("c%d", i)
-		bundle := w.bundle(id, w.basic(args("sh", "-c", fmt.Sprintf("exit %d", i))))
-		group.Go(func() {
-			c, err := w.Create(id, CreateOptions{Bundle: bundle})
-			if err != nil {
-				w.Error(err)
-				return
-			}
-			w.check(c.Start())
-			if code := waitFor(c.Pid); code != i {
-				w.Errorf("%s: exit code %d", id, code)
-			}
-			w.wantStatus(id, Stopped)
-			w.check(w.Delete(id, false))
-		})
-	}
-	for range 20 { // meanwhile, others look
-		_, err := w.List()
-		w.check(err)
-		time.Sleep(time.Millisecond)
-	}
-	group.Wait()
+	both(t, func(w *world) {
+		var group sync.WaitGroup
+		for i := range 20 {
+			id := fmt.Sprintf("c%d", i)
+			bundle := w.bundle(id, w.basic(args("sh", "-c", fmt.Sprintf("exit %d", i))))
+			group.Go(func() {
+				c, err := w.Create(id, CreateOptions{Bundle: bundle})
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				w.check(c.Start())
+				if code := waitFor(c.Pid); code != i {
+					w.Errorf("%s: exit code %d", id, code)
+				}
+				w.wantStatus(id, Stopped)
+				w.check(w.Delete(id, false))
+			})
+		}
+		for range 20 { // meanwhile, others look
+			_, err := w.List()
+			w.check(err)
+			time.Sleep(time.Millisecond)
+		}
+		group.Wait()
+	})
 }
 
 // TestList: all that there are, and nothing that is none.
 func TestList(t *testing.T) {
-	w := newWorld(t, false)
-	if list, err := w.List(); err != nil || len(list) != 0 {
-		w.Errorf("no directory yet: %v, %v", list, err)
-	}
-	w.create("b")
-	w.must(w.create("a").Start())
-	w.must(os.Mkdir(filepath.Join(w.Root, "half"), 0o755)) // a create that has just begun
-	w.must(os.WriteFile(filepath.Join(w.Root, "file"), nil, 0o644))
-	list, err := w.List()
-	w.must(err)
-	var got []string
-	for _, c := range list {
-		status, err := c.Status()
-		w.check(err)
-		got = append(got, c.ID+" "+string(status))
-	}
-	if strings.Join(got, ", ") != "a running, b created" {
-		w.Errorf("list: %q", got)
-	}
-	w.must(errors.Join(os.Remove(filepath.Join(w.Root, "half")), os.Remove(filepath.Join(w.Root, "file"))))
+	both(t, func(w *world) {
+		if list, err := w.List(); err != nil || len(list) != 0 {
+			w.Errorf("no directory yet: %v, %v", list, err)
+		}
+		w.create("b")
+		w.must(w.create("a").Start())
+		w.must(os.Mkdir(filepath.Join(w.Root, "half"), 0o755)) // a create that has just begun
+		w.must(os.WriteFile(filepath.Join(w.Root, "file"), nil, 0o644))
+		list, err := w.List()
+		w.must(err)
+		var got []string
+		for _, c := range list {
+			status, err := c.Status()
+			w.check(err)
+			got = append(got, c.ID+" "+string(status))
+		}
+		if strings.Join(got, ", ") != "a running, b created" {
+			w.Errorf("list: %q", got)
+		}
+		w.must(errors.Join(os.Remove(filepath.Join(w.Root, "half")), os.Remove(filepath.Join(w.Root, "file"))))
+	})
 }

@@ -97,20 +97,21 @@ func TestPod(t *testing.T) {
 
 // TestPlan: what the parent would hand over has a number in a plan that is only to be read.
 func TestPlan(t *testing.T) {
-	w := newWorld(t, false)
-	list, err := w.Plan("a", CreateOptions{Bundle: w.bundle("a", w.basic(joined(1, specs.MountNamespace), func(s *specs.Spec) {
-		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc", Type: "tmpfs", Options: []string{"tmpcopyup"}})
-	}))})
-	w.must(err)
-	var calls strings.Builder
-	for _, o := range list.Ops {
-		fmt.Fprintln(&calls, o)
-	}
-	for _, want := range []string{"close_range(7,", "setns(5, CLONE_NEWNS)", "move_mount(6,"} {
-		if !strings.Contains(calls.String(), want) {
-			w.Errorf("the plan has no %s", want)
+	both(t, func(w *world) {
+		list, err := w.Plan("a", CreateOptions{Bundle: w.bundle("a", w.basic(joined(1, specs.MountNamespace), func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc", Type: "tmpfs", Options: []string{"tmpcopyup"}})
+		}))})
+		w.must(err)
+		var calls strings.Builder
+		for _, o := range list.Ops {
+			fmt.Fprintln(&calls, o)
 		}
-	}
+		for _, want := range []string{"close_range(7,", "setns(5, CLONE_NEWNS)", "move_mount(6,"} {
+			if !strings.Contains(calls.String(), want) {
+				w.Errorf("the plan has no %s", want)
+			}
+		}
+	})
 }
 
 // TestMountNamespaceByPath: the container's tree is in a mount namespace that is there already, and not the
@@ -185,14 +186,15 @@ func TestUserNamespace(t *testing.T) {
 
 // TestUserWithoutRoot: a user namespace in which 0 is nobody.
 func TestUserWithoutRoot(t *testing.T) {
-	w := newWorld(t, false)
-	_, err := w.tryCreate("a", CreateOptions{}, mapped, func(s *specs.Spec) { s.Linux.UIDMappings[0].ContainerID = 1 })
-	w.refused(err, "linux.uidMappings: want container id 0 among them")
-	_, err = w.tryCreate("a", CreateOptions{}, mapped, func(s *specs.Spec) {
-		s.Linux.UIDMappings = append(s.Linux.UIDMappings, s.Linux.UIDMappings[0])
+	both(t, func(w *world) {
+		_, err := w.tryCreate("a", CreateOptions{}, mapped, func(s *specs.Spec) { s.Linux.UIDMappings[0].ContainerID = 1 })
+		w.refused(err, "linux.uidMappings: want container id 0 among them")
+		_, err = w.tryCreate("a", CreateOptions{}, mapped, func(s *specs.Spec) {
+			s.Linux.UIDMappings = append(s.Linux.UIDMappings, s.Linux.UIDMappings[0])
+		})
+		w.refused(err, "linux.uidMappings: ", "invalid argument")
+		w.checkNothingLeft("maps that are refused")
 	})
-	w.refused(err, "linux.uidMappings: ", "invalid argument")
-	w.checkNothingLeft("maps that are refused")
 }
 
 // TestTimeNamespace: the clocks are where the spec wants them, and the process that is the container's is the

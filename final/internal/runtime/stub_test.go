@@ -22,7 +22,7 @@ import (
 const noexec = "/proc/sys/vm/memfd_noexec" // each PID namespace has one, since Linux 6.3
 
 // TestWithoutStub: where no file in memory may be executed, create and exec fall back to the executor in Go, with
-// lists that are made for it.
+// lists that are made for it. It asks for the stub: whoever asks for the other one has nothing to fall back to.
 func TestWithoutStub(t *testing.T) {
 	if _, err := os.Stat(noexec); errors.Is(err, os.ErrNotExist) {
 		t.Skip(err)

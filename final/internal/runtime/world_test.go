@@ -248,7 +248,7 @@ func reapWhile(do func()) {
 	<-gone
 }
 
-// both runs a test with both executors.
+// both runs a test with both executors. A test that makes a container and does without says why.
 func both(t *testing.T, test func(w *world)) {
 	t.Run("stub", func(t *testing.T) { test(newWorld(t, false)) })
 	t.Run("reexec", func(t *testing.T) { test(newWorld(t, true)) })
