@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,6 +135,8 @@ func inWorld(t *testing.T) (inside bool) {
 		arrangeWorld(t)
 		return true
 	}
+	runtime.LockOSThread() // Pdeathsig is about the thread, which nobody else may take and end
+	defer runtime.UnlockOSThread()
 	out, err := again.CombinedOutput()
 	if os.Getenv(worldStage) != "" || testing.Verbose() || err != nil {
 		fmt.Printf("%s", out)
@@ -155,7 +158,7 @@ func nextStage(t *testing.T, stage string, flags uintptr) *exec.Cmd {
 // makeGroups makes a group in each tree of the machine that a container would use, for as long as the test runs.
 func makeGroups(t *testing.T) (groups []string) {
 	for _, h := range containerTrees(t) {
-		group := filepath.Join(h.Dir, fmt.Sprintf("simple-container-test-%d", os.Getpid()))
+		group := filepath.Join(h.Dir, fmt.Sprintf("simple-container-test-%d-%s", os.Getpid(), t.Name())) // tests run side by side
 		mkdir(t, group)
 		groups = append(groups, group)
 		if h.Version == 2 && os.Getenv("MICROVM") == "1" { // a machine that is ours
