@@ -20,7 +20,8 @@ import (
 
 func nobody() *syscall.Credential { return &syscall.Credential{Uid: 65534, Gid: 65534} }
 
-// What contradicts itself, or would reach beyond the container, is refused by name.
+// What contradicts itself, or would reach beyond the container, is refused by name. (Neither this nor what is broken
+// comes as far as an executor.)
 func TestOddConfigurations(t *testing.T) {
 	v := newVictim(t, false)
 	original, err := json.Marshal(v.spec)
@@ -80,51 +81,53 @@ func TestOddConfigurations(t *testing.T) {
 
 // An id is the name of a directory and of a cgroup; other texts are passed on as they are.
 func TestOddNames(t *testing.T) {
-	v := newVictim(t, false)
-	v.configure("true")
-	for _, id := range []string{"", ".", "..", ".hidden", "a/b", "../a", "a\nb", "a b", "ä", "a;b", "$(id)", "a*", strings.Repeat("a", 256)} {
-		if _, complaint, code := v.final("create", "--bundle", v.dir, "--", id); code != 1 {
-			t.Errorf("create %q: exit code %d, %s; want 1", id, code, complaint)
-			v.final("delete", "--force", "--", id)
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.configure("true")
+		for _, id := range []string{"", ".", "..", ".hidden", "a/b", "../a", "a\nb", "a b", "ä", "a;b", "$(id)", "a*", strings.Repeat("a", 256)} {
+			if _, complaint, code := v.final("create", "--bundle", v.dir, "--", id); code != 1 {
+				t.Errorf("create %q: exit code %d, %s; want 1", id, code, complaint)
+				v.final("delete", "--force", "--", id)
+			}
 		}
-	}
-	v.spec.Annotations = map[string]string{"a\nb": "\x01\x1b[31m\"\\\u2028</script>", "../x": "$(id)"}
-	v.configure("true")
-	if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
-		t.Fatal(complaint)
-	}
-	out, _, _ := v.final("state", v.id)
-	var state specs.State
-	if err := json.Unmarshal([]byte(out), &state); err != nil || len(state.Annotations) != 2 ||
-		state.Annotations["a\nb"] != v.spec.Annotations["a\nb"] || strings.Contains(out, "\x1b") {
-		t.Errorf("state: %q, %v; want the annotations as they are", out, err)
-	}
+		v.spec.Annotations = map[string]string{"a\nb": "\x01\x1b[31m\"\\\u2028</script>", "../x": "$(id)"}
+		v.configure("true")
+		if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
+			t.Fatal(complaint)
+		}
+		out, _, _ := v.final("state", v.id)
+		var state specs.State
+		if err := json.Unmarshal([]byte(out), &state); err != nil || len(state.Annotations) != 2 ||
+			state.Annotations["a\nb"] != v.spec.Annotations["a\nb"] || strings.Contains(out, "\x1b") {
+			t.Errorf("state: %q, %v; want the annotations as they are", out, err)
+		}
+	})
 }
 
 // A cgroup that has processes is somebody else's: the container would share its limits, and end with it.
 func TestCgroupOfSomebodyElse(t *testing.T) {
-	v := newVictim(t, false)
-	v.spec.Linux.CgroupsPath = "attack-" + v.id
-	v.start("sleep", "60")
-	second := *v
-	second.id += "-second"
-	_, complaint, code := second.final("create", "--bundle", v.dir, second.id)
-	if code != 1 || !strings.Contains(complaint, "not empty") {
-		t.Errorf("a second container in the group: exit code %d, %s; want it refused", code, complaint)
-	}
-	if out := v.exec("echo", "alive"); out != "alive\n" {
-		t.Errorf("the first container: %q", out)
-	}
-	if _, complaint, code := v.final("pause", v.id); code != 0 {
-		t.Fatal(complaint)
-	}
-	if _, complaint, code = second.final("create", "--bundle", v.dir, second.id); code != 1 {
-		t.Errorf("a second container in the frozen group: exit code %d, %s; want it refused", code, complaint)
-		second.final("delete", "--force", second.id)
-	}
-	if _, complaint, code := v.final("resume", v.id); code != 0 {
-		t.Fatal(complaint)
-	}
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.spec.Linux.CgroupsPath = "attack-" + v.id
+		v.start("sleep", "60")
+		second := *v
+		second.id += "-second"
+		_, complaint, code := second.final("create", "--bundle", v.dir, second.id)
+		if code != 1 || !strings.Contains(complaint, "not empty") {
+			t.Errorf("a second container in the group: exit code %d, %s; want it refused", code, complaint)
+		}
+		if out := v.exec("echo", "alive"); out != "alive\n" {
+			t.Errorf("the first container: %q", out)
+		}
+		if _, complaint, code := v.final("pause", v.id); code != 0 {
+			t.Fatal(complaint)
+		}
+		if _, complaint, code = second.final("create", "--bundle", v.dir, second.id); code != 1 {
+			t.Errorf("a second container in the frozen group: exit code %d, %s; want it refused", code, complaint)
+			second.final("delete", "--force", second.id)
+		}
+		if _, complaint, code := v.final("resume", v.id); code != 0 {
+			t.Fatal(complaint)
+		}
+	})
 }
 
 // The hooks of createContainer are found on the host, whatever the image has under their paths; the
@@ -197,15 +200,16 @@ func TestStartContainerHookIsConfined(t *testing.T) {
 
 // What a hook of the image's prints is kept by the runtime, on the host: there must be an end to it.
 func TestStartContainerHookPrintsWithoutEnd(t *testing.T) {
-	v := newVictim(t, false)
-	v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{
-		Path: "/bin/sh", Args: []string{"sh", "-c", "head -c 4000000 /dev/zero | tr '\\0' x; exit 1"}, Env: []string{"PATH=/bin"},
-	}}}
-	v.configure("true")
-	_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
-	if code != 1 || !strings.Contains(complaint, "startContainer") || len(complaint) > 1<<15 {
-		t.Errorf("run: exit code %d, %d bytes: %.300s; want an error of at most 32 KiB", code, len(complaint), complaint)
-	}
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{
+			Path: "/bin/sh", Args: []string{"sh", "-c", "head -c 4000000 /dev/zero | tr '\\0' x; exit 1"}, Env: []string{"PATH=/bin"},
+		}}}
+		v.configure("true")
+		_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
+		if code != 1 || !strings.Contains(complaint, "startContainer") || len(complaint) > 1<<15 {
+			t.Errorf("run: exit code %d, %d bytes: %.300s; want an error of at most 32 KiB", code, len(complaint), complaint)
+		}
+	})
 }
 
 // In a user namespace nobody is root of the host: not by ids, not by files.
@@ -248,32 +252,33 @@ func TestUserNamespaceReachesNothing(t *testing.T) {
 
 // Sizes: what is large is carried out, or refused in words; nothing hangs.
 func TestSizes(t *testing.T) {
-	v := newVictim(t, false)
-	v.spec.Annotations = map[string]string{"huge": strings.Repeat("x", 8<<20)}
-	if out := v.run("echo", "huge configuration"); out != "huge configuration\n" {
-		t.Errorf("with a config.json of 8 MB: %q", out)
-	}
-	v.spec.Annotations = nil
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.spec.Annotations = map[string]string{"huge": strings.Repeat("x", 8<<20)}
+		if out := v.run("echo", "huge configuration"); out != "huge configuration\n" {
+			t.Errorf("with a config.json of 8 MB: %q", out)
+		}
+		v.spec.Annotations = nil
 
-	env := v.spec.Process.Env
-	for i := range 10000 {
-		v.spec.Process.Env = append(v.spec.Process.Env, fmt.Sprintf("NAME%d=value", i))
-	}
-	if out := v.run("sh", "-c", "echo $NAME9999"); out != "value\n" {
-		t.Errorf("with 10000 variables: %q", out)
-	}
-	v.spec.Process.Env = env
+		env := v.spec.Process.Env
+		for i := range 10000 {
+			v.spec.Process.Env = append(v.spec.Process.Env, fmt.Sprintf("NAME%d=value", i))
+		}
+		if out := v.run("sh", "-c", "echo $NAME9999"); out != "value\n" {
+			t.Errorf("with 10000 variables: %q", out)
+		}
+		v.spec.Process.Env = env
 
-	v.configure("echo", strings.Repeat("x", 1<<20))
-	_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
-	if code != 1 || !strings.Contains(complaint, "argument list too long") || len(complaint) > 4096 {
-		t.Errorf("an argument of 1 MB: exit code %d, %d bytes: %.300s; want: argument list too long", code, len(complaint), complaint)
-	}
-	v.start("sleep", "60")
-	many := append([]string{"exec", v.id, "echo"}, make([]string, 200000)...)
-	if _, complaint, code = v.final(many...); code != 0 {
-		t.Errorf("200000 empty arguments: exit code %d, %.300s", code, complaint)
-	}
+		v.configure("echo", strings.Repeat("x", 1<<20))
+		_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
+		if code != 1 || !strings.Contains(complaint, "argument list too long") || len(complaint) > 4096 {
+			t.Errorf("an argument of 1 MB: exit code %d, %d bytes: %.300s; want: argument list too long", code, len(complaint), complaint)
+		}
+		v.start("sleep", "60")
+		many := append([]string{"exec", v.id, "echo"}, make([]string, 200000)...)
+		if _, complaint, code = v.final(many...); code != 0 {
+			t.Errorf("200000 empty arguments: exit code %d, %.300s", code, complaint)
+		}
+	})
 }
 
 // Texts that are no config.json, or too much of one.

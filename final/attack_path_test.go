@@ -154,31 +154,32 @@ func swapForever(args []string) error {
 
 // A masked path is masked where it leads, and no link hides what is behind it from the mask.
 func TestMaskedPathThroughLink(t *testing.T) {
-	v := newVictim(t, false)
-	for _, dir := range []string{"real", "real/directory"} {
-		if err := os.Mkdir(v.image(dir), 0o755); err != nil {
+	byBoth(t, func(t *testing.T, v *victim) {
+		for _, dir := range []string{"real", "real/directory"} {
+			if err := os.Mkdir(v.image(dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, file := range []string{"real/file", "real/directory/file"} {
+			if err := os.WriteFile(v.image(file), []byte("secret\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("../../real", v.image("link")); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, file := range []string{"real/file", "real/directory/file"} {
-		if err := os.WriteFile(v.image(file), []byte("secret\n"), 0o644); err != nil {
+		v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/link/file", "/link/directory")
+		out := v.run("sh", "-c", "cat /real/file /link/file; ls /real/directory; echo x > /real/directory/y; cat /proc/kcore; echo end")
+		if strings.Contains(out, "secret") || out != "end\n" {
+			t.Errorf("what is masked: %q; want nothing", out)
+		}
+		if err := os.Symlink("/loop", v.image("loop")); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Symlink("../../real", v.image("link")); err != nil {
-		t.Fatal(err)
-	}
-	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/link/file", "/link/directory")
-	out := v.run("sh", "-c", "cat /real/file /link/file; ls /real/directory; echo x > /real/directory/y; cat /proc/kcore; echo end")
-	if strings.Contains(out, "secret") || out != "end\n" {
-		t.Errorf("what is masked: %q; want nothing", out)
-	}
-	if err := os.Symlink("/loop", v.image("loop")); err != nil {
-		t.Fatal(err)
-	}
-	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/loop/file")
-	v.configure("true")
-	v.refused("too many levels of symbolic links")
+		v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/loop/file")
+		v.configure("true")
+		v.refused("too many levels of symbolic links")
+	})
 }
 
 // CVE-2025-31133: an image with a /dev of its own, and a /dev/null in it that is a link: the mask of a path
@@ -207,50 +208,51 @@ func TestDevNullReplaced(t *testing.T) {
 // CVE-2025-52881: parameters of the kernel are written before anything of the container can stand in their
 // place, and only those that a namespace of the container's own has.
 func TestSysctlOfTheHost(t *testing.T) {
-	v := newVictim(t, false)
-	v.caller = func(cmd *exec.Cmd) { // the host is a machine of the test's own: the attack may get through
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS}
-	}
-	host := func(kind string) string { return "/proc/self/ns/" + kind }
-	without := func(kind specs.LinuxNamespaceType) []specs.LinuxNamespace {
-		var list []specs.LinuxNamespace
-		for _, n := range v.spec.Linux.Namespaces {
-			if n.Type != kind {
-				list = append(list, n)
-			}
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.caller = func(cmd *exec.Cmd) { // the host is a machine of the test's own: the attack may get through
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS}
 		}
-		return list
-	}
-	all := v.spec.Linux.Namespaces
-	hosts := func(kind specs.LinuxNamespaceType, file string) []specs.LinuxNamespace {
-		return append(without(kind), specs.LinuxNamespace{Type: kind, Path: host(file)})
-	}
-	for _, attack := range []struct {
-		name       string
-		namespaces []specs.LinuxNamespace
-	}{
-		{"kernel.core_pattern", all}, {"kernel.hostname", all}, {"vm.overcommit_memory", all}, {"fs.file-max", all},
-		{"kernel.modprobe", all}, {"user.max_user_namespaces", all}, {"kernel/core_pattern", all}, {"", all}, {".", all},
-		{"net/../kernel/core_pattern", all}, {"net/ipv4/../../kernel/core_pattern", all}, {"/net/ipv4/ip_forward", all},
-		{"net..", all}, {"net/", all}, {"net", all}, {"../proc/sys/kernel/core_pattern", all}, {"kernel.msgmax.x", all},
-		{"kernel.msgmax", without("ipc")}, {"fs.mqueue.msg_max", without("ipc")}, {"net.ipv4.ip_forward", without("network")},
-		{"kernel.domainname", without("uts")},
-		{"net.ipv4.ip_forward", hosts("network", "net")}, {"kernel.msgmax", hosts("ipc", "ipc")},
-	} {
-		t.Run(attack.name, func(t *testing.T) {
-			w := *v
-			w.T = t
-			w.spec.Hostname = ""
-			w.spec.Linux.Namespaces = attack.namespaces
-			w.spec.Linux.Sysctl = map[string]string{attack.name: "0"}
-			w.configure("true")
-			w.refused("linux.sysctl")
-		})
-	}
-	v.spec.Linux.Sysctl = nil
-	v.spec.Hostname, v.spec.Linux.Namespaces = "of-the-container", hosts("uts", "uts")
-	v.configure("true")
-	v.refused("hostname")
+		host := func(kind string) string { return "/proc/self/ns/" + kind }
+		without := func(kind specs.LinuxNamespaceType) []specs.LinuxNamespace {
+			var list []specs.LinuxNamespace
+			for _, n := range v.spec.Linux.Namespaces {
+				if n.Type != kind {
+					list = append(list, n)
+				}
+			}
+			return list
+		}
+		all := v.spec.Linux.Namespaces
+		hosts := func(kind specs.LinuxNamespaceType, file string) []specs.LinuxNamespace {
+			return append(without(kind), specs.LinuxNamespace{Type: kind, Path: host(file)})
+		}
+		for _, attack := range []struct {
+			name       string
+			namespaces []specs.LinuxNamespace
+		}{
+			{"kernel.core_pattern", all}, {"kernel.hostname", all}, {"vm.overcommit_memory", all}, {"fs.file-max", all},
+			{"kernel.modprobe", all}, {"user.max_user_namespaces", all}, {"kernel/core_pattern", all}, {"", all}, {".", all},
+			{"net/../kernel/core_pattern", all}, {"net/ipv4/../../kernel/core_pattern", all}, {"/net/ipv4/ip_forward", all},
+			{"net..", all}, {"net/", all}, {"net", all}, {"../proc/sys/kernel/core_pattern", all}, {"kernel.msgmax.x", all},
+			{"kernel.msgmax", without("ipc")}, {"fs.mqueue.msg_max", without("ipc")}, {"net.ipv4.ip_forward", without("network")},
+			{"kernel.domainname", without("uts")},
+			{"net.ipv4.ip_forward", hosts("network", "net")}, {"kernel.msgmax", hosts("ipc", "ipc")},
+		} {
+			t.Run(attack.name, func(t *testing.T) {
+				w := *v
+				w.T = t
+				w.spec.Hostname = ""
+				w.spec.Linux.Namespaces = attack.namespaces
+				w.spec.Linux.Sysctl = map[string]string{attack.name: "0"}
+				w.configure("true")
+				w.refused("linux.sysctl")
+			})
+		}
+		v.spec.Linux.Sysctl = nil
+		v.spec.Hostname, v.spec.Linux.Namespaces = "of-the-container", hosts("uts", "uts")
+		v.configure("true")
+		v.refused("hostname")
+	})
 }
 
 // CVE-2022-0492, CVE-2023-25809: who can write to cgroup files sets limits, or with release_agent of v1 has a
@@ -284,107 +286,111 @@ func TestCgroupFilesAreReadOnly(t *testing.T) {
 // CVE-2025-52565: the devpts of the image, and its /dev/console, lead elsewhere. (Package console has the swaps
 // of single names; here a terminal is asked for from the outside.)
 func TestTerminalOfAnotherPlace(t *testing.T) {
-	v := newVictim(t, false)
-	outside := filepath.Join(v.dir, "outside")
-	if err := os.MkdirAll(outside, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	v.spec.Process.Terminal = true
-	v.spec.Mounts = v.spec.Mounts[:1]
-	if err := os.MkdirAll(v.image("dev/pts"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/proc/1/fd/0", v.image("dev/pts/ptmx")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(outside+"/console", v.image("dev/console")); err != nil {
-		t.Fatal(err)
-	}
-	v.configure("true")
-	socket := filepath.Join(v.dir, "console.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, complaint, code := v.final("create", "--bundle", v.dir, "--console-socket", socket, v.id)
-	if code != 1 || !strings.Contains(complaint, "too many levels") {
-		t.Errorf("create: exit code %d, %s; want the link refused", code, complaint)
-	}
-	isEmpty(t, outside)
+	byBoth(t, func(t *testing.T, v *victim) {
+		outside := filepath.Join(v.dir, "outside")
+		if err := os.MkdirAll(outside, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		v.spec.Process.Terminal = true
+		v.spec.Mounts = v.spec.Mounts[:1]
+		if err := os.MkdirAll(v.image("dev/pts"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("/proc/1/fd/0", v.image("dev/pts/ptmx")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(outside+"/console", v.image("dev/console")); err != nil {
+			t.Fatal(err)
+		}
+		v.configure("true")
+		socket := filepath.Join(v.dir, "console.sock")
+		listener, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		_, complaint, code := v.final("create", "--bundle", v.dir, "--console-socket", socket, v.id)
+		if code != 1 || !strings.Contains(complaint, "too many levels") {
+			t.Errorf("create: exit code %d, %s; want the link refused", code, complaint)
+		}
+		isEmpty(t, outside)
+	})
 }
 
 // A chain of links that is too long ends with an error, and soon.
 func TestDeepLinks(t *testing.T) {
-	v := newVictim(t, false)
-	for i := range 60 {
-		if err := os.Symlink(fmt.Sprintf("/link%d/x/..", i+1), v.image(fmt.Sprintf("link%d", i))); err != nil {
-			t.Fatal(err)
+	byBoth(t, func(t *testing.T, v *victim) {
+		for i := range 60 {
+			if err := os.Symlink(fmt.Sprintf("/link%d/x/..", i+1), v.image(fmt.Sprintf("link%d", i))); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	v.spec.Mounts = append(v.spec.Mounts, specs.Mount{Destination: "/link0/mount", Type: "tmpfs", Source: "tmpfs"})
-	v.configure("true")
-	v.refused("too many levels of symbolic links")
-	v.spec.Mounts[7].Destination = "/" + strings.Repeat("d/", 2050) + "x"
-	v.configure("true")
-	_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
-	if code == 0 || !strings.Contains(complaint, "too long") {
-		t.Errorf("a path of 4102 bytes: exit code %d, %s; want it refused: name too long", code, complaint)
-	}
+		v.spec.Mounts = append(v.spec.Mounts, specs.Mount{Destination: "/link0/mount", Type: "tmpfs", Source: "tmpfs"})
+		v.configure("true")
+		v.refused("too many levels of symbolic links")
+		v.spec.Mounts[7].Destination = "/" + strings.Repeat("d/", 2050) + "x"
+		v.configure("true")
+		_, complaint, code := v.final("run", "--bundle", v.dir, v.id)
+		if code == 0 || !strings.Contains(complaint, "too long") {
+			t.Errorf("a path of 4102 bytes: exit code %d, %s; want it refused: name too long", code, complaint)
+		}
+	})
 }
 
 // CVE-2020-15257: a socket of the abstract namespace is reached by every container with the host's network.
 func TestAbstractSockets(t *testing.T) {
-	v := newVictim(t, false)
-	v.spec.Linux.Namespaces = append(v.spec.Linux.Namespaces[:1:1], v.spec.Linux.Namespaces[2:]...) // no network namespace
-	v.configure("true")
-	if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
-		t.Fatal(complaint)
-	}
-	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", v.pid()))
-	if err != nil || len(links) == 0 {
-		t.Fatalf("descriptors of the container side: %v, %v", links, err)
-	}
-	sockets, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", v.pid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range links {
-		name, _ := os.Readlink(link)
-		inode, ok := strings.CutPrefix(name, "socket:[")
-		if !ok {
-			continue
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.spec.Linux.Namespaces = append(v.spec.Linux.Namespaces[:1:1], v.spec.Linux.Namespaces[2:]...) // no network namespace
+		v.configure("true")
+		if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
+			t.Fatal(complaint)
 		}
-		for line := range strings.Lines(string(sockets)) { // ...: 00000002 00000000 00010000 0005 01 86541 @name
-			fields := strings.Fields(line)
-			if len(fields) > 7 && fields[6] == strings.TrimSuffix(inode, "]") && strings.HasPrefix(fields[7], "@") {
-				t.Errorf("an abstract socket: %s", line)
+		links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", v.pid()))
+		if err != nil || len(links) == 0 {
+			t.Fatalf("descriptors of the container side: %v, %v", links, err)
+		}
+		sockets, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", v.pid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range links {
+			name, _ := os.Readlink(link)
+			inode, ok := strings.CutPrefix(name, "socket:[")
+			if !ok {
+				continue
+			}
+			for line := range strings.Lines(string(sockets)) { // ...: 00000002 00000000 00010000 0005 01 86541 @name
+				fields := strings.Fields(line)
+				if len(fields) > 7 && fields[6] == strings.TrimSuffix(inode, "]") && strings.HasPrefix(fields[7], "@") {
+					t.Errorf("an abstract socket: %s", line)
+				}
 			}
 		}
-	}
+	})
 }
 
 // Who is on the host, but not root, must not start a container, or read what is in it: also if the caller's
 // umask is 0, as containerd's shim has it.
 func TestStateIsPrivate(t *testing.T) {
-	v := newVictim(t, false)
-	v.through("umask")
-	v.configure("true")
-	if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
-		t.Fatal(complaint)
-	}
-	dir := filepath.Join(v.dir, "state", v.id)
-	for _, name := range []string{"start.sock", "config.json", "state.json"} {
-		cmd := hostCommand("connect", dir+"/"+name)
-		asNobodyElse(cmd)
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "EACCES") {
-			t.Errorf("%s, for another user: %s, %v; want EACCES", name, out, err)
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.through("umask")
+		v.configure("true")
+		if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
+			t.Fatal(complaint)
 		}
-	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("%s: %v, %v; want 0700", dir, info.Mode(), err)
-	}
+		dir := filepath.Join(v.dir, "state", v.id)
+		for _, name := range []string{"start.sock", "config.json", "state.json"} {
+			cmd := hostCommand("connect", dir+"/"+name)
+			asNobodyElse(cmd)
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "EACCES") {
+				t.Errorf("%s, for another user: %s, %v; want EACCES", name, out, err)
+			}
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v; want 0700", dir, info.Mode(), err)
+		}
+	})
 }
 
 // connectTo opens a file, or connects to a socket.

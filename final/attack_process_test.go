@@ -53,28 +53,29 @@ func TestInheritedDescriptors(t *testing.T) {
 // CVE-2024-21626: a working directory of /proc/self/fd/7 would be wherever descriptor 7 of the container side
 // is, which was a directory of the host.
 func TestWorkingDirectoryThroughDescriptor(t *testing.T) {
-	v := newVictim(t, false)
-	root, err := os.Open("/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	v.caller = func(cmd *exec.Cmd) { cmd.ExtraFiles = slices.Repeat([]*os.File{root}, 5) }
-	if err := os.Symlink("/proc/self/fd", v.image("places")); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{"/proc/self/fd/7", "/proc/self/cwd", "/proc/1/root/etc", "/places/5/tmp", "/places/3/a/new/one"} {
-		v.spec.Process.Cwd = dir
-		v.configure("true")
-		v.refused("process.cwd: " + dir)
-	}
-	v.spec.Process.Cwd = "/"
-	v.start("sleep", "60")
-	for _, dir := range []string{"/proc/self/fd/7", "/places/4", "/proc/1/cwd/new"} {
-		if _, complaint, code := v.final("exec", "--cwd", dir, v.id, "true"); code != 255 {
-			t.Errorf("exec in %s: exit code %d, %s; want 255", dir, code, complaint)
+	byBoth(t, func(t *testing.T, v *victim) {
+		root, err := os.Open("/")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		defer root.Close()
+		v.caller = func(cmd *exec.Cmd) { cmd.ExtraFiles = slices.Repeat([]*os.File{root}, 5) }
+		if err := os.Symlink("/proc/self/fd", v.image("places")); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{"/proc/self/fd/7", "/proc/self/cwd", "/proc/1/root/etc", "/places/5/tmp", "/places/3/a/new/one"} {
+			v.spec.Process.Cwd = dir
+			v.configure("true")
+			v.refused("process.cwd: " + dir)
+		}
+		v.spec.Process.Cwd = "/"
+		v.start("sleep", "60")
+		for _, dir := range []string{"/proc/self/fd/7", "/places/4", "/proc/1/cwd/new"} {
+			if _, complaint, code := v.final("exec", "--cwd", dir, v.id, "true"); code != 255 {
+				t.Errorf("exec in %s: exit code %d, %s; want 255", dir, code, complaint)
+			}
+		}
+	})
 }
 
 // The parents of a working directory that is missing are made by the container side while it is root: through
@@ -481,27 +482,28 @@ func listKeys([]string) error {
 // CVE-2016-3697: a user of the image's passwd whose name is a number. CVE-2026-30892: what was no number was
 // taken for 0. Users are numbers here, and nothing in the image says which.
 func TestOddUsers(t *testing.T) {
-	v := newVictim(t, false)
-	text := "1000:x:0:0::/:/bin/sh\nroot:x:0:0::/:/bin/sh\n"
-	if err := os.WriteFile(v.image("etc/passwd.new"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(v.image("etc/passwd.new"), v.image("etc/passwd")); err != nil {
-		t.Fatal(err)
-	}
-	v.start("sleep", "60")
-	out, _, _ := v.final("exec", "--user", "1000:1001", v.id, "cat", "/proc/self/status")
-	if uid, gid := fieldOf(t, out, "Uid"), fieldOf(t, out, "Gid"); uid != "1000\t1000\t1000\t1000" || gid != "1001\t1001\t1001\t1001" {
-		t.Errorf("exec --user 1000:1001: uid %q, gid %q", uid, gid)
-	}
-	for _, user := range []string{
-		"root", "-1", "4294967295", "4294967296", "18446744073709551616", "0x0", "1000 ", " 0", "+0", ":", "1000:", ":0", "1:2:3", "1,0", "1000\n",
-	} {
-		out, complaint, code := v.final("exec", "--user", user, v.id, "cat", "/proc/self/status")
-		if code != 255 || out != "" {
-			t.Errorf("exec --user %q: exit code %d, %s%s; want it refused", user, code, out, complaint)
+	byBoth(t, func(t *testing.T, v *victim) {
+		text := "1000:x:0:0::/:/bin/sh\nroot:x:0:0::/:/bin/sh\n"
+		if err := os.WriteFile(v.image("etc/passwd.new"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
-	}
+		if err := os.Rename(v.image("etc/passwd.new"), v.image("etc/passwd")); err != nil {
+			t.Fatal(err)
+		}
+		v.start("sleep", "60")
+		out, _, _ := v.final("exec", "--user", "1000:1001", v.id, "cat", "/proc/self/status")
+		if uid, gid := fieldOf(t, out, "Uid"), fieldOf(t, out, "Gid"); uid != "1000\t1000\t1000\t1000" || gid != "1001\t1001\t1001\t1001" {
+			t.Errorf("exec --user 1000:1001: uid %q, gid %q", uid, gid)
+		}
+		for _, user := range []string{
+			"root", "-1", "4294967295", "4294967296", "18446744073709551616", "0x0", "1000 ", " 0", "+0", ":", "1000:", ":0", "1:2:3", "1,0", "1000\n",
+		} {
+			out, complaint, code := v.final("exec", "--user", user, v.id, "cat", "/proc/self/status")
+			if code != 255 || out != "" {
+				t.Errorf("exec --user %q: exit code %d, %s%s; want it refused", user, code, out, complaint)
+			}
+		}
+	})
 }
 
 // Without the filter, a process that was executed into the container could make the calls that the container
@@ -540,24 +542,25 @@ func TestExecIsConfined(t *testing.T) {
 // A file of the host that the caller passes for reading must stay its owner's: else the user of the container
 // opens it again, for writing, through /proc/self/fd/0.
 func TestStandardInputKeepsItsOwner(t *testing.T) {
-	v := newVictim(t, false)
-	path := filepath.Join(v.dir, "input")
-	if err := os.WriteFile(path, []byte("the host's\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	v.caller = func(cmd *exec.Cmd) { cmd.Stdin = file }
-	v.spec.Process.User.UID = 1000
-	out := v.run("sh", "-c", "echo changed > /proc/self/fd/0; exit 0")
-	sameBytes(t, path, []byte("the host's\n"))
-	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil || stat.Uid != 0 {
-		t.Errorf("it belongs to %d, %v: %s", stat.Uid, err, out)
-	}
+	byBoth(t, func(t *testing.T, v *victim) {
+		path := filepath.Join(v.dir, "input")
+		if err := os.WriteFile(path, []byte("the host's\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		v.caller = func(cmd *exec.Cmd) { cmd.Stdin = file }
+		v.spec.Process.User.UID = 1000
+		out := v.run("sh", "-c", "echo changed > /proc/self/fd/0; exit 0")
+		sameBytes(t, path, []byte("the host's\n"))
+		var stat unix.Stat_t
+		if err := unix.Stat(path, &stat); err != nil || stat.Uid != 0 {
+			t.Errorf("it belongs to %d, %v: %s", stat.Uid, err, out)
+		}
+	})
 }
 
 func sigaction(signal unix.Signal, action *[4]uintptr) error {

@@ -74,11 +74,12 @@ func TestHonoured(t *testing.T) {
 	} {
 		t.Run(test.must, func(t *testing.T) {
 			t.Parallel()
-			v := newVictim(t, false)
-			test.change(v.spec)
-			if got := strings.TrimSuffix(v.run("sh", "-c", test.script), "\n"); got != test.want {
-				t.Errorf("%s: %q, want %q", test.script, got, test.want)
-			}
+			byBoth(t, func(t *testing.T, v *victim) {
+				test.change(v.spec)
+				if got := strings.TrimSuffix(v.run("sh", "-c", test.script), "\n"); got != test.want {
+					t.Errorf("%s: %q, want %q", test.script, got, test.want)
+				}
+			})
 		})
 	}
 }
@@ -89,141 +90,144 @@ func tmpfsAt(path string) specs.Mount {
 
 // TestMountOptions: every option that `final features` names can be used.
 func TestMountOptions(t *testing.T) {
-	v := newVictim(t, false)
-	out, complaint, _ := v.final("features")
-	var can features.Features
-	if err := json.Unmarshal([]byte(out), &can); err != nil {
-		t.Fatalf("%s%s: %v", out, complaint, err)
-	}
-	for _, want := range []string{"bind", "rbind", "remount", "rro", "nosymfollow", "idmap", "runbindable", "lazytime"} {
-		if !slices.Contains(can.MountOptions, want) {
-			t.Errorf("final features: mountOptions: no %s", want)
+	byBoth(t, func(t *testing.T, v *victim) {
+		out, complaint, _ := v.final("features")
+		var can features.Features
+		if err := json.Unmarshal([]byte(out), &can); err != nil {
+			t.Fatalf("%s%s: %v", out, complaint, err)
 		}
-	}
-	elsewhere := []string{"bind", "rbind", "remount", "idmap", "ridmap"} // they need more than a tmpfs
-	mounts := v.spec.Mounts
-	for i, option := range can.MountOptions {
-		// The kernel has locks of a kind only if it was built so, and a version counter only for file systems.
-		if slices.Contains(elsewhere, option) || option == "mand" || option == "iversion" {
-			continue
+		for _, want := range []string{"bind", "rbind", "remount", "rro", "nosymfollow", "idmap", "runbindable", "lazytime"} {
+			if !slices.Contains(can.MountOptions, want) {
+				t.Errorf("final features: mountOptions: no %s", want)
+			}
 		}
-		m := tmpfsAt(fmt.Sprintf("/m%d", i))
-		m.Options = []string{option}
-		v.spec.Mounts = append(v.spec.Mounts, m)
-	}
-	if out := v.run("grep", "-c", " /m[0-9]", "/proc/mounts"); out != fmt.Sprintln(len(v.spec.Mounts)-len(mounts)) {
-		t.Errorf("%s mounts are there, want %d", strings.TrimSpace(out), len(v.spec.Mounts)-len(mounts))
-	}
+		elsewhere := []string{"bind", "rbind", "remount", "idmap", "ridmap"} // they need more than a tmpfs
+		mounts := v.spec.Mounts
+		for i, option := range can.MountOptions {
+			// The kernel has locks of a kind only if it was built so, and a version counter only for file systems.
+			if slices.Contains(elsewhere, option) || option == "mand" || option == "iversion" {
+				continue
+			}
+			m := tmpfsAt(fmt.Sprintf("/m%d", i))
+			m.Options = []string{option}
+			v.spec.Mounts = append(v.spec.Mounts, m)
+		}
+		if out := v.run("grep", "-c", " /m[0-9]", "/proc/mounts"); out != fmt.Sprintln(len(v.spec.Mounts)-len(mounts)) {
+			t.Errorf("%s mounts are there, want %d", strings.TrimSpace(out), len(v.spec.Mounts)-len(mounts))
+		}
+	})
 }
 
 // TestWithoutMountNamespace: the container inherits the runtime's, and leaves it as it was.
 func TestWithoutMountNamespace(t *testing.T) {
-	v := newVictim(t, false)
-	v.spec.Linux.Namespaces = slices.DeleteFunc(v.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
-	mounted := func() bool {
-		text, err := os.ReadFile("/proc/self/mountinfo")
-		if err != nil {
-			t.Fatal(err)
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.spec.Linux.Namespaces = slices.DeleteFunc(v.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
+		mounted := func() bool {
+			text, err := os.ReadFile("/proc/self/mountinfo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Contains(string(text), v.image(""))
 		}
-		return strings.Contains(string(text), v.image(""))
-	}
-	v.start("sleep", "100")
-	if !mounted() {
-		t.Error("the container's mounts are not in the runtime's mount namespace")
-	}
-	if out := v.exec("ls", "/"); !strings.Contains(out, "attack") || strings.Contains(out, "boot") {
-		t.Errorf("exec sees another root: %s", out)
-	}
-	v.final("delete", "--force", v.id)
-	v.configure("/nowhere")
-	v.refused("no such file or directory")
-	if mounted() {
-		t.Error("mounts of the container are left")
-	}
+		v.start("sleep", "100")
+		if !mounted() {
+			t.Error("the container's mounts are not in the runtime's mount namespace")
+		}
+		if out := v.exec("ls", "/"); !strings.Contains(out, "attack") || strings.Contains(out, "boot") {
+			t.Errorf("exec sees another root: %s", out)
+		}
+		v.final("delete", "--force", v.id)
+		v.configure("/nowhere")
+		v.refused("no such file or directory")
+		if mounted() {
+			t.Error("mounts of the container are left")
+		}
+	})
 }
 
 // TestCommandLine is a container's life, as engines ask for it. want is for the standard output and error.
 func TestCommandLine(t *testing.T) {
-	v := newVictim(t, false)
-	v.configure("sleep", "100")
-	log, pidFile := filepath.Join(v.dir, "log"), filepath.Join(v.dir, "pid")
-	for _, test := range []struct {
-		line string
-		code int
-		want string // a regular expression
-	}{
-		{"--version", 0, `^runc version \d+\.\d+\.\d+.*\nspec: 1\.`},
-		{"list -f json", 0, `^null\n$`},
-		{"state ID", 1, `container does not exist`},
-		{"kill ID 9", 1, `container does not exist`},
-		{"delete ID", 1, `container does not exist`},
-		{"delete --force ID", 0, `^$`},
-		{"--log " + log + " --log-format=json start ID", 1, `container does not exist`},
-		{"create", 1, `want: final create `},
-		{"create .ID", 1, `container id`},
-		{"create -b " + v.dir + " ID/x", 1, `container id`},
-		{"create --bundle=" + v.dir + " ID --pid-file " + pidFile, 0, `^$`},
-		{"create -b " + v.dir + " ID", 1, `already exists`},
-		{"state ID", 0, `"status": "created"`},
-		{"ps --format json ID", 0, `^\[\d+\]\n$`},
-		{"pause ID", 0, `^$`},
-		{"state ID", 0, `"status": "paused"`},
-		{"start ID", 1, `cannot start a paused container`},
-		{"resume ID", 0, `^$`},
-		{"start ID", 0, `^$`},
-		{"start ID", 1, `cannot start`},
-		{"delete ID", 1, `running`},
-		{"list --format=json", 0, `"id": "ID"`},
-		{"list -q", 0, `^ID\n$`},
-		{"exec ID sh -c exit 7", 7, `^$`},
-		{"exec ID nowhere", 255, `executable file not found in \$PATH`},
-		{"exec ID /nowhere", 255, `no such file or directory`},
-		{"exec ID /etc", 255, `is a directory`},
-		{"exec ID /etc/passwd", 255, `permission denied`},
-		{"pause ID", 0, `^$`},
-		{"exec ID true", 255, `paused`},
-		{"resume ID", 0, `^$`},
-		{"resume ID", 1, `not paused`},
-		{"events --stats ID", 0, `^\{"type":"stats","id":"ID","data":\{"cpu"`},
-		{"update ID --pids-limit 50", 0, `^$`},
-		{"kill ID NOSUCH", 1, `signal`},
-		{"kill ID SIGRTMIN+31", 1, `signal`},
-		{"kill ID RTMIN+30", 0, `^$`},
-		{"kill ID SIGKILL", 0, `^$`},
-		{"WAIT", 0, ``},
-		{"state ID", 0, `"pid": 0,\s+"status": "stopped"`},
-		{"kill ID 9", 1, `container not running`},
-		{"exec ID true", 255, `container not running`},
-		{"start ID", 1, `cannot start`},
-		{"delete ID", 0, `^$`},
-		{"delete ID", 1, `container does not exist`},
-		{"create -b " + v.dir + " ID", 0, `^$`},
-		{"delete ID", 0, `^$`}, // a created one needs no force
-		{"checkpoint ID", 1, `not offered`},
-	} {
-		if test.line == "WAIT" {
-			waitStopped(t, v)
-			continue
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.configure("sleep", "100")
+		log, pidFile := filepath.Join(v.dir, "log"), filepath.Join(v.dir, "pid")
+		for _, test := range []struct {
+			line string
+			code int
+			want string // a regular expression
+		}{
+			{"--version", 0, `^runc version \d+\.\d+\.\d+.*\nspec: 1\.`},
+			{"list -f json", 0, `^null\n$`},
+			{"state ID", 1, `container does not exist`},
+			{"kill ID 9", 1, `container does not exist`},
+			{"delete ID", 1, `container does not exist`},
+			{"delete --force ID", 0, `^$`},
+			{"--log " + log + " --log-format=json start ID", 1, `container does not exist`},
+			{"create", 1, `want: final create `},
+			{"create .ID", 1, `container id`},
+			{"create -b " + v.dir + " ID/x", 1, `container id`},
+			{"create --bundle=" + v.dir + " ID --pid-file " + pidFile, 0, `^$`},
+			{"create -b " + v.dir + " ID", 1, `already exists`},
+			{"state ID", 0, `"status": "created"`},
+			{"ps --format json ID", 0, `^\[\d+\]\n$`},
+			{"pause ID", 0, `^$`},
+			{"state ID", 0, `"status": "paused"`},
+			{"start ID", 1, `cannot start a paused container`},
+			{"resume ID", 0, `^$`},
+			{"start ID", 0, `^$`},
+			{"start ID", 1, `cannot start`},
+			{"delete ID", 1, `running`},
+			{"list --format=json", 0, `"id": "ID"`},
+			{"list -q", 0, `^ID\n$`},
+			{"exec ID sh -c exit 7", 7, `^$`},
+			{"exec ID nowhere", 255, `executable file not found in \$PATH`},
+			{"exec ID /nowhere", 255, `no such file or directory`},
+			{"exec ID /etc", 255, `is a directory`},
+			{"exec ID /etc/passwd", 255, `permission denied`},
+			{"pause ID", 0, `^$`},
+			{"exec ID true", 255, `paused`},
+			{"resume ID", 0, `^$`},
+			{"resume ID", 1, `not paused`},
+			{"events --stats ID", 0, `^\{"type":"stats","id":"ID","data":\{"cpu"`},
+			{"update ID --pids-limit 50", 0, `^$`},
+			{"kill ID NOSUCH", 1, `signal`},
+			{"kill ID SIGRTMIN+31", 1, `signal`},
+			{"kill ID RTMIN+30", 0, `^$`},
+			{"kill ID SIGKILL", 0, `^$`},
+			{"WAIT", 0, ``},
+			{"state ID", 0, `"pid": 0,\s+"status": "stopped"`},
+			{"kill ID 9", 1, `container not running`},
+			{"exec ID true", 255, `container not running`},
+			{"start ID", 1, `cannot start`},
+			{"delete ID", 0, `^$`},
+			{"delete ID", 1, `container does not exist`},
+			{"create -b " + v.dir + " ID", 0, `^$`},
+			{"delete ID", 0, `^$`}, // a created one needs no force
+			{"checkpoint ID", 1, `not offered`},
+		} {
+			if test.line == "WAIT" {
+				waitStopped(t, v)
+				continue
+			}
+			args := strings.Fields(strings.ReplaceAll(test.line, "ID", v.id))
+			if i := slices.Index(args, "-c"); i >= 0 {
+				args = append(args[:i+1], strings.Join(args[i+1:], " "))
+			}
+			out, complaint, code := v.final(args...)
+			want := regexp.MustCompile(strings.ReplaceAll(test.want, "ID", v.id))
+			if code != test.code || !want.MatchString(out+complaint) {
+				t.Errorf("final %s: code %d, %q, want %d, %s", test.line, code, out+complaint, test.code, want)
+			}
 		}
-		args := strings.Fields(strings.ReplaceAll(test.line, "ID", v.id))
-		if i := slices.Index(args, "-c"); i >= 0 {
-			args = append(args[:i+1], strings.Join(args[i+1:], " "))
+		text, _ := os.ReadFile(log)
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		var last struct{ Level, Msg, Time string }
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Level != "error" || !strings.Contains(last.Msg, "does not exist") {
+			t.Errorf("--log: %q, %v", text, err)
 		}
-		out, complaint, code := v.final(args...)
-		want := regexp.MustCompile(strings.ReplaceAll(test.want, "ID", v.id))
-		if code != test.code || !want.MatchString(out+complaint) {
-			t.Errorf("final %s: code %d, %q, want %d, %s", test.line, code, out+complaint, test.code, want)
+		if text, err := os.ReadFile(pidFile); err != nil || !regexp.MustCompile(`^\d+$`).Match(text) {
+			t.Errorf("--pid-file: %q, %v", text, err)
 		}
-	}
-	text, _ := os.ReadFile(log)
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	var last struct{ Level, Msg, Time string }
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Level != "error" || !strings.Contains(last.Msg, "does not exist") {
-		t.Errorf("--log: %q, %v", text, err)
-	}
-	if text, err := os.ReadFile(pidFile); err != nil || !regexp.MustCompile(`^\d+$`).Match(text) {
-		t.Errorf("--pid-file: %q, %v", text, err)
-	}
+	})
 }
 
 func waitStopped(t *testing.T, v *victim) {
@@ -239,68 +243,70 @@ func waitStopped(t *testing.T, v *victim) {
 
 // TestInvalid: what is invalid, or cannot be, makes no container.
 func TestInvalid(t *testing.T) {
-	v := newVictim(t, false)
-	v.configure("true")
-	text, err := os.ReadFile(filepath.Join(v.dir, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		change func(*specs.Spec)
-		want   string
-	}{
-		{func(s *specs.Spec) { s.Version = "2.0.0" }, "ociVersion"},
-		{func(s *specs.Spec) { s.Version = "1.x" }, "ociVersion"},
-		{func(s *specs.Spec) { s.Root.Path = "nowhere" }, "root.path"},
-		{func(s *specs.Spec) { s.Process.Cwd = "relative" }, "process.cwd"},
-		{func(s *specs.Spec) { s.Process.Terminal = true }, "process.terminal"},
-		{func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "process.rlimits[0].type"},
-		{func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits...) }, "process.rlimits[1]"},
-		{func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[0]) }, "linux.namespaces[6]"},
-		{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/pid" }, "not a network namespace"},
-		{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "proc/self/ns/net" }, "want an absolute path"},
-		{func(s *specs.Spec) {
-			s.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/passwd", Type: "c", Major: 1, Minor: 3}}
-		}, "linux.devices"},
-		{func(s *specs.Spec) { s.Linux.Resources.Unified = map[string]string{"nothing.max": "1"} }, "linux.resources.unified"},
-		{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, "linux.intelRdt"},
-		{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_X"} }, "linux.seccomp.defaultAction"},
-		{func(s *specs.Spec) {
-			code := uint(1)
-			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActKill, DefaultErrnoRet: &code}
-		}, "linux.seccomp.defaultErrnoRet"},
-		{func(s *specs.Spec) {
-			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Action: specs.ActErrno}}}
-		}, "linux.seccomp.syscalls[0].names"},
-		{func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "true"}}} }, "hooks.poststop[0].path"},
-		{func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} }, "annotations"},
-	} {
-		v.spec = &specs.Spec{}
-		if err := json.Unmarshal(text, v.spec); err != nil {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.configure("true")
+		text, err := os.ReadFile(filepath.Join(v.dir, "config.json"))
+		if err != nil {
 			t.Fatal(err)
 		}
-		test.change(v.spec)
-		v.configure()
-		v.refused(test.want)
-	}
+		for _, test := range []struct {
+			change func(*specs.Spec)
+			want   string
+		}{
+			{func(s *specs.Spec) { s.Version = "2.0.0" }, "ociVersion"},
+			{func(s *specs.Spec) { s.Version = "1.x" }, "ociVersion"},
+			{func(s *specs.Spec) { s.Root.Path = "nowhere" }, "root.path"},
+			{func(s *specs.Spec) { s.Process.Cwd = "relative" }, "process.cwd"},
+			{func(s *specs.Spec) { s.Process.Terminal = true }, "process.terminal"},
+			{func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "process.rlimits[0].type"},
+			{func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits...) }, "process.rlimits[1]"},
+			{func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[0]) }, "linux.namespaces[6]"},
+			{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/pid" }, "not a network namespace"},
+			{func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "proc/self/ns/net" }, "want an absolute path"},
+			{func(s *specs.Spec) {
+				s.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/passwd", Type: "c", Major: 1, Minor: 3}}
+			}, "linux.devices"},
+			{func(s *specs.Spec) { s.Linux.Resources.Unified = map[string]string{"nothing.max": "1"} }, "linux.resources.unified"},
+			{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }, "linux.intelRdt"},
+			{func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_X"} }, "linux.seccomp.defaultAction"},
+			{func(s *specs.Spec) {
+				code := uint(1)
+				s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActKill, DefaultErrnoRet: &code}
+			}, "linux.seccomp.defaultErrnoRet"},
+			{func(s *specs.Spec) {
+				s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Action: specs.ActErrno}}}
+			}, "linux.seccomp.syscalls[0].names"},
+			{func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "true"}}} }, "hooks.poststop[0].path"},
+			{func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} }, "annotations"},
+		} {
+			v.spec = &specs.Spec{}
+			if err := json.Unmarshal(text, v.spec); err != nil {
+				t.Fatal(err)
+			}
+			test.change(v.spec)
+			v.configure()
+			v.refused(test.want)
+		}
+	})
 }
 
 // TestWithoutProcess: process may be missing, until start.
 func TestWithoutProcess(t *testing.T) {
-	v := newVictim(t, false)
-	v.spec.Process = nil
-	text, err := json.Marshal(v.spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.writeConfig(text)
-	if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
-		t.Fatal(complaint)
-	}
-	if _, complaint, code := v.final("start", v.id); code == 0 || !strings.Contains(complaint, "process: not set") {
-		t.Errorf("start: code %d, %s", code, complaint)
-	}
-	if out, complaint, _ := v.final("state", v.id); !strings.Contains(out, `"created"`) {
-		t.Errorf("state: %s%s", out, complaint)
-	}
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.spec.Process = nil
+		text, err := json.Marshal(v.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.writeConfig(text)
+		if _, complaint, code := v.final("create", "--bundle", v.dir, v.id); code != 0 {
+			t.Fatal(complaint)
+		}
+		if _, complaint, code := v.final("start", v.id); code == 0 || !strings.Contains(complaint, "process: not set") {
+			t.Errorf("start: code %d, %s", code, complaint)
+		}
+		if out, complaint, _ := v.final("state", v.id); !strings.Contains(out, `"created"`) {
+			t.Errorf("state: %s%s", out, complaint)
+		}
+	})
 }

@@ -69,23 +69,24 @@ func TestPlanForPrograms(t *testing.T) {
 
 // TestExplain: both sides' calls, in the order in which they are made, with the commands that would do the same.
 func TestExplain(t *testing.T) {
-	v := newVictim(t, false)
-	v.configure("true")
-	_, said, code := v.final("--explain", "run", "--bundle", v.dir, v.id)
-	if code != 0 {
-		t.Fatalf("exit code %d: %s", code, said)
-	}
-	rest := said
-	for _, want := range []string{
-		"mkdir /sys/fs/cgroup/", "  $ mkdir /sys/fs/cgroup/", "clone container ", "  $ unshare ", "in the container:",
-		"    pivot_root(\".\", \".\")", "      $ pivot_root . .", "in the container:", "    exec \"true\"", "rmdir /sys/fs/cgroup/",
-	} {
-		_, after, ok := strings.Cut(rest, want)
-		if !ok {
-			t.Fatalf("want %q after what came before it, in:\n%s", want, said)
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.configure("true")
+		_, said, code := v.final("--explain", "run", "--bundle", v.dir, v.id)
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, said)
 		}
-		rest = after
-	}
+		rest := said
+		for _, want := range []string{
+			"mkdir /sys/fs/cgroup/", "  $ mkdir /sys/fs/cgroup/", "clone container ", "  $ unshare ", "in the container:",
+			"    pivot_root(\".\", \".\")", "      $ pivot_root . .", "in the container:", "    exec \"true\"", "rmdir /sys/fs/cgroup/",
+		} {
+			_, after, ok := strings.Cut(rest, want)
+			if !ok {
+				t.Fatalf("want %q after what came before it, in:\n%s", want, said)
+			}
+			rest = after
+		}
+	})
 }
 
 // TestCleanHalfMade: what a create leaves that was killed at its first moments is found and removed.
