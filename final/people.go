@@ -46,10 +46,28 @@ func people(s *session, args []string) error {
 		}
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(wrongFlag)
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		if command == root && !strings.HasPrefix(args[0], "-") { // the flag is that of a verb which is none
+			return unknownCommand(root, args)
+		}
+		return wrongFlag(command, err)
+	})
 	group(root)
 	root.SetArgs(args)
 	return root.Execute()
+}
+
+// otherVerbs are verbs of Docker that are not here, and what is.
+var otherVerbs = [...]struct{ verb, instead string }{
+	{"build", "an image comes from final pull, final import or final commit"},
+	{"container", "its verbs stand alone, as final ps and final rm"},
+	{"history", "the layers are in final inspect"},
+	{"image", "its verbs stand alone: final images, final rmi, final inspect"},
+	{"info", "final doctor looks at the machine"},
+	{"login", "the logins of docker login and podman login are used"},
+	{"push", "final save makes an archive, and skopeo copy brings it to a registry"},
+	{"rename", "a container keeps the name of final run --name"},
+	{"system", "final doctor looks at the machine, final clean tidies it up"},
 }
 
 // unknownCommand is for a word that is no verb.
@@ -57,16 +75,36 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	for _, d := range otherVerbs {
+		if d.verb == args[0] {
+			return fmt.Errorf("%q: a verb of Docker's that final does not have: %s (see final --help)", args[0], d.instead)
+		}
+	}
 	if meant := root.SuggestionsFor(args[0]); len(meant) > 0 {
 		return fmt.Errorf("%q: unknown command: did you mean %s? (see final --help)", args[0], strings.Join(meant, " or "))
 	}
 	return fmt.Errorf("%q: unknown command (see final --help)", args[0])
 }
 
+// otherFlags are flags of run and create in the same way.
+var otherFlags = [...]struct{ flag, instead string }{
+	{"--expose", "-p publishes any port, and on a network all are open"},
+	{"--link", "containers on one network know each other's names"},
+	{"--log-driver", "the log is a file, for final logs"},
+	{"--restart", "there is no daemon that would do it; a systemd unit with final run can"},
+	{"--volumes-from", "name the volumes with -v"},
+}
+
 // wrongFlag words what is wrong with a verb's flags.
 func wrongFlag(command *cobra.Command, err error) error {
-	err = fmt.Errorf("%s: %w (see final %s --help)", command.Name(), err, command.Name())
-	if command.Name() == "run" || command.Name() == "create" {
+	name := strings.TrimPrefix(command.CommandPath(), "final ") // network ls
+	err = fmt.Errorf("%s: %w (see final %s --help)", name, err, name)
+	if name == "run" || name == "create" {
+		for _, d := range otherFlags {
+			if strings.HasPrefix(err.Error(), name+": unknown flag: "+d.flag+" ") {
+				err = fmt.Errorf("%s: %s: a flag of Docker's that final does not have: %s", name, d.flag, d.instead)
+			}
+		}
 		return &coded{125, err} // as Docker
 	}
 	return err
