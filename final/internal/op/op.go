@@ -201,6 +201,12 @@ func Strings(list []string) *Data {
 	return d
 }
 
+// Append adds one more to what [Strings] has returned.
+func (d *Data) Append(s *Data) {
+	d.Pointers = append(d.Pointers, Pointer{len(d.Bytes) - 8, s})
+	d.Bytes = append(d.Bytes, make([]byte, 8)...)
+}
+
 // A Flag names one bit, or several, of a flag word.
 type Flag struct {
 	Value uint64

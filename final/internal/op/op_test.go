@@ -57,7 +57,8 @@ func word(image []byte, address uint64) uint64 {
 }
 
 func TestEncode(t *testing.T) {
-	argv := Strings([]string{"a", "bc"})
+	argv := Strings([]string{"a"})
+	argv.Append(String("bc"))
 	image, err := list(
 		Op{Nr: 9, Args: []Arg{Int(-1), Ref(argv), Ref(argv)}, Zero: "last"},
 		Op{Nr: 10, Label: "last"},

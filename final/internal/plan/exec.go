@@ -51,7 +51,7 @@ func Hook(path string, args, env []string, o Options) *op.List {
 	c.join()
 	_ = c.appear() // it has no errors
 	c.keep(3, "the hook gets the standard streams, and nothing else")
-	c.Add(execve(op.Str(path), args, env))
+	c.Add(execve(op.Str(path), args, op.Strings(env)))
 	c.end()
 	return c.List
 }

@@ -41,6 +41,7 @@ type Options struct {
 	NoFile  *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
 
 	NewKeyring bool // the process gets a session keyring of its own
+	ListenPID  bool // the command is told its own pid, which the parent says after the first Go
 
 	// TargetKinds are the CLONE_NEW* of those namespaces of the target that are to be joined.
 	TargetKinds uintptr
@@ -94,11 +95,12 @@ type create struct {
 	spec    *specs.Spec
 	process *specs.Process
 	o       Options
-	root    *op.Var // the container's root, open
-	command *op.Var // the path at which the command was found
-	slave   *op.Var // the container's end of its terminal; nil without
-	proc    *op.Var // the host's /proc, for exec with labels
-	cloned  bool    // a child has taken over
+	root    *op.Var  // the container's root, open
+	command *op.Var  // the path at which the command was found
+	slave   *op.Var  // the container's end of its terminal; nil without
+	proc    *op.Var  // the host's /proc, for exec with labels
+	pid     *op.Data // the variable with the command's pid; nil without one
+	cloned  bool     // a child has taken over
 	labels  []confine.Label
 }
 
@@ -111,6 +113,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.enterCgroups,
 		c.enterNamespaces,
 		c.awaitParent,
+		c.awaitPID,
 		c.takeOver,
 		c.setAttributes,
 		c.setNames,

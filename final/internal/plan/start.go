@@ -59,7 +59,7 @@ func (c *create) execute() error {
 	if c.o.Filter != nil && c.o.Filter.Listener != nil {
 		c.passListener(c.o.Filter.Listener)
 	}
-	c.Add(execve(op.Val(c.command), c.process.Args, c.process.Env))
+	c.Add(execve(op.Val(c.command), c.process.Args, c.environment()))
 	c.end()
 	return nil
 }
@@ -100,9 +100,9 @@ func (c *create) passListener(listener *op.Var) {
 }
 
 // execve is the call that ends every list.
-func execve(file op.Arg, args, env []string) op.Op {
+func execve(file op.Arg, args []string, env *op.Data) op.Op {
 	return op.Op{Name: "execve", Nr: unix.SYS_EXECVE, Args: []op.Arg{
-		file, op.Ref(op.Strings(args)), op.Ref(op.Strings(env)),
+		file, op.Ref(op.Strings(args)), op.Ref(env),
 	}, Why: "become the command", Means: fmt.Sprintf("exec %q", args[0])}
 }
 

@@ -239,7 +239,7 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 	if err := h.addStreams(o.PreserveFDs); err != nil {
 		return nil, err
 	}
-	options := plan.Options{Descriptors: plan.Descriptors{Preserved: o.PreserveFDs}}
+	options := plan.Options{Descriptors: plan.Descriptors{Preserved: o.PreserveFDs}, ListenPID: o.ListenFDs > 0}
 	ours, theirs, err := syncPair()
 	if err != nil {
 		return nil, err
@@ -279,7 +279,7 @@ func (c *Container) begin(s *specs.Spec, group *cgroup.Group, o CreateOptions) (
 }
 
 // equip does to a new container side what only the parent can do.
-func (c *Container) equip(b *side, s *specs.Spec, group *cgroup.Group) error {
+func (c *Container) equip(b *side, s *specs.Spec, group *cgroup.Group, o CreateOptions) error {
 	r := c.runtime
 	if err := group.Add(r.Door, b.Pid, b.born, true); err != nil {
 		return err
@@ -298,7 +298,13 @@ func (c *Container) equip(b *side, s *specs.Spec, group *cgroup.Group) error {
 	if err := send(b.sync, plan.Go); err != nil {
 		return err
 	}
-	return c.settle(b.Pid) // while it works: should we be ended before that, it ends at its first message
+	if o.ListenFDs > 0 {
+		if err := b.sendPID(); err != nil {
+			return err
+		}
+	}
+	// While it works: should we be ended before that, it ends at its first message, or delete ends it (awaitEmpty).
+	return c.settle(b.Pid)
 }
 
 // finish takes the container side from its first moment to where it waits for start.
@@ -306,7 +312,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 	if err := b.replace(); err != nil {
 		return err
 	}
-	if err := c.equip(b, s, group); err != nil {
+	if err := c.equip(b, s, group, o); err != nil {
 		return b.reason(err)
 	}
 	for {

@@ -375,6 +375,30 @@ func TestPreserved(t *testing.T) {
 	})
 }
 
+// TestListenPID: the command of socket activation is told the pid that it sees itself, whosever PID namespace it is in.
+func TestListenPID(t *testing.T) {
+	both(t, func(w *world) {
+		pod := w.create("pod")
+		for _, test := range []struct {
+			name   string
+			change func(*specs.Spec)
+			isOne  bool
+		}{
+			{"its own", func(*specs.Spec) {}, true},
+			{"a pod's", joined(pod.Pid, specs.PIDNamespace), false},
+			{"the runtime's", func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] }, false},
+		} {
+			c, err := w.tryCreate("a", CreateOptions{ListenFDs: 1}, shell(`echo $LISTEN_FDS; test "$LISTEN_PID" = $$ && exec env`), test.change)
+			w.must(err)
+			text, code := c.run()
+			if isOne := strings.Contains(text+"\n", "LISTEN_PID=1\n"); code != 0 || !strings.HasPrefix(text, "1\n") || isOne != test.isOne {
+				w.Errorf("in %s PID namespace: code %d, %s", test.name, code, text)
+			}
+			w.must(w.Delete("a", false))
+		}
+	})
+}
+
 // strangers are the descriptors of a process from 3 on that are not the files in order, nor Go's own.
 func strangers(pid int, files []*os.File) (list []string) {
 	dir := fmt.Sprintf("/proc/%d/fd/", pid)

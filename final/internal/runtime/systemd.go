@@ -20,8 +20,7 @@ const notifyPlace = "/run/notify/notify.sock"
 // of, and the socket at which it may say that it is ready (sd_notify(3)), which is mounted.
 func handDown(s *specs.Spec, listenFDs int) error {
 	if listenFDs > 0 {
-		// 1 is what the command's pid is in a new PID namespace; in another nobody can know it before.
-		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(listenFDs), "LISTEN_PID=1")
+		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(listenFDs)) // LISTEN_PID follows (sendPID)
 		if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
 			s.Process.Env = append(s.Process.Env, "LISTEN_FDNAMES="+names)
 		}
@@ -39,3 +38,7 @@ func handDown(s *specs.Spec, listenFDs int) error {
 	s.Process.Env = append(s.Process.Env, "NOTIFY_SOCKET="+notifyPlace)
 	return nil
 }
+
+// sendPID tells a container side what its command's pid is in the PID namespace that it is in, be it the container's
+// own, a pod's or the host's.
+func (b *side) sendPID() error { return send(b.sync, strconv.Itoa(pidInside(b.Pid))) }
