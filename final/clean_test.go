@@ -728,20 +728,33 @@ func TestCleanNeedsRoot(t *testing.T) {
 	}
 }
 
-// asNobody runs the program as an unprivileged user, sees it fail, and returns what it printed. The program
-// is a copy: /proc/self/exe may be where only root can go.
+// asNobody runs the program as an unprivileged user, sees it fail, and returns what it printed.
 func asNobody(t *testing.T, args ...string) string {
+	t.Helper()
+	out, code := nobodysProgram(t)(args...)
+	if code != 1 {
+		t.Errorf("exit code %d, want 1: %s", code, out)
+	}
+	return out
+}
+
+// nobodysProgram is the program as an unprivileged user runs it. It is a copy: /proc/self/exe may be where only root
+// can go.
+func nobodysProgram(t *testing.T) (run func(args ...string) (out string, code int)) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "final")
 	copyProgram(t, program)
-	cmd := exec.CommandContext(t.Context(), program, args...)
-	cmd.Env = []string{actAs + "=final", "PATH=" + os.Getenv("PATH")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 {
-		t.Errorf("%v, want exit code 1", err)
+	return func(args ...string) (string, int) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Env = []string{actAs + "=final", "PATH=" + os.Getenv("PATH")}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody()}
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
 	}
-	return string(out)
 }
 
 // copyProgram copies the test binary to where everybody may run it.

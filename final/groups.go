@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,4 +31,22 @@ func group(root *cobra.Command) {
 			root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		}
 	}
+}
+
+// checkRoot refuses to who is not root what is about root's containers, images and networks. The rest of the workshop
+// is for everybody, or says itself what it cannot see.
+func checkRoot(command *cobra.Command, _ []string) error {
+	top := command
+	for top.HasParent() && top.Parent().HasParent() {
+		top = top.Parent()
+	}
+	parts, others := []string{"containers", "images", "networks"}, []string{"trace", "metrics"}
+	if !slices.Contains(parts, top.GroupID) && !slices.Contains(others, top.Name()) {
+		return nil
+	}
+	err := needRoot(top.Name())
+	if err != nil && (top.Name() == "run" || top.Name() == "create") {
+		return &coded{125, err} // as Docker
+	}
+	return err
 }

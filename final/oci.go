@@ -182,7 +182,17 @@ func (v verb) call(s *session, args []string) error {
 	case flags.NArg() < v.least || v.most >= 0 && flags.NArg() > v.most:
 		return fmt.Errorf("%s: %d arguments: want: final %s", v.name(), flags.NArg(), v.use)
 	}
+	if v.hasContainer() {
+		if err := needRoot(v.name()); err != nil {
+			return err
+		}
+	}
 	return do(s, flags.Args())
+}
+
+// hasContainer tells whether the verb is about containers, and not about this program or a file.
+func (v verb) hasContainer() bool {
+	return !slices.Contains([]string{"spec", "features", "version", "plan", "checkpoint", "restore"}, v.name())
 }
 
 func (v verb) usage(out io.Writer, flags *flagSet) {

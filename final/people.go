@@ -24,9 +24,10 @@ func people(s *session, args []string) error {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		TraverseChildren: true, // final trace --summary run lab
-		Args:             unknownCommand,
-		Run:              func(root *cobra.Command, _ []string) { _ = root.Help() }, // to the standard output
+		TraverseChildren:  true, // final trace --summary run lab
+		PersistentPreRunE: checkRoot,
+		Args:              unknownCommand,
+		Run:               func(root *cobra.Command, _ []string) { _ = root.Help() }, // to the standard output
 	}
 	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
 		(&session{}).flags().FlagUsages())
