@@ -91,9 +91,12 @@ func (a *attendance) carry() (code int, err error) {
 	if err != nil || known {
 		return code, err
 	}
-	// The monitor has ended without a word.
+	// The monitor has ended without a word, or we have come too late for it.
 	if err := a.container.settle(); err != nil {
 		return 0, err
+	}
+	if a.container.readState() == nil && a.container.State.Status == Exited {
+		return a.container.State.ExitCode, nil
 	}
 	return Unknown, nil
 }

@@ -16,7 +16,7 @@ import (
 // needs several takes them in this order:
 //
 //	containers/ID          who changes the container
-//	/run/.../engine/ID     the container's monitor, as long as it lives
+//	/run/.../engine/ID     the container's monitor, as long as it lives; shared by who looks whether it does
 //	names                  who makes or removes a name
 
 // lock locks a directory; how is LOCK_EX or LOCK_SH, with LOCK_NB to get EWOULDBLOCK for waiting. Whoever had it
@@ -73,37 +73,27 @@ func (c *Container) lock() (*os.File, error) {
 	return held, nil
 }
 
-// monitored tells whether a monitor is with the container: it holds a lock as long as it lives. If not, that lock
-// is the caller's, to be closed; nil where there is not even a directory for it. The container's lock must be held:
-// others only have a look, with a shared lock.
+// monitored tells whether a monitor is with the container: it holds a lock as long as it lives. If not, the caller
+// shares that lock with others who look, until it closes it; nil where there is not even a directory for it. Who looks
+// never is taken for a monitor.
 func (c *Container) monitored() (alive bool, held *os.File, err error) {
-	for {
-		held, err = lock(c.engine.runDir(c.ID), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return false, nil, nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return false, held, err
-		}
-		if alive, err := c.isMonitored(); alive || err != nil {
-			return alive, nil, err
-		}
-		time.Sleep(time.Millisecond) // somebody just had a look
-	}
-}
-
-// isMonitored is the look.
-func (c *Container) isMonitored() (bool, error) {
-	held, err := lock(c.engine.runDir(c.ID), unix.LOCK_SH|unix.LOCK_NB)
+	held, err = lock(c.engine.runDir(c.ID), unix.LOCK_SH|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return true, nil
+		return true, nil, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err == nil:
+		return false, nil, nil
+	}
+	return false, held, err
+}
+
+// isMonitored is the look alone.
+func (c *Container) isMonitored() (bool, error) {
+	alive, held, err := c.monitored()
+	if held != nil {
 		held.Close()
 	}
-	return false, err
+	return alive, err
 }
 
 // awaitMonitor waits for the end of the container's monitor, which comes when all is cleared away. It is the one that

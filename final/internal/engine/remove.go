@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,23 +33,34 @@ func (c *Container) Remove(o RemoveOptions) error {
 			closeAll(held, run)
 			return err
 		}
-		_, ended := c.endNoted()
 		held.Close()
 		switch {
 		case err != nil:
 			return err
-		case ended: // its monitor is just clearing away
+		case !c.State.active(): // its monitor is just clearing away
+			err = c.awaitMonitor()
 		case !o.Force:
 			return fmt.Errorf("container %s is %s: stop it first (final stop %s), or remove it with --force", c.Name, c.State.Status, c.Name)
 		default:
-			if err := c.kill(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
-				return err
-			}
+			err = c.killMonitored()
 		}
-		if err := c.awaitMonitor(); err != nil {
+		if err != nil {
 			return err
 		}
 		if c.AutoRemove && !c.exists() {
+			return nil
+		}
+	}
+}
+
+// killMonitored kills the container until its monitor has ended. That may be making it still: whoever wanted it started
+// was killed, and there is nothing to kill yet.
+func (c *Container) killMonitored() error {
+	for {
+		if err := c.kill(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		if c.endsWithin(time.Second) {
 			return nil
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/simple-container/simple-container/final/internal/monitor"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
@@ -58,11 +57,6 @@ func (c *Container) settleLocked() error {
 // unfinished tells whether there is, or was, a monitor that has something to do still.
 func (c *Container) unfinished() bool {
 	return c.State.active() || c.State.noted || c.State.AutoRemove && c.State.Status == Exited
-}
-
-func (c *Container) endNoted() (monitor.Exit, bool) {
-	exit, noted, _ := monitor.ReadExit(c.dir)
-	return exit, noted
 }
 
 // End is what the monitor calls for when its container has ended: it holds its own lock still.

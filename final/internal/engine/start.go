@@ -51,13 +51,14 @@ func (c *Container) lockIdle() (held, run *os.File, err error) {
 		alive, run, err := c.monitored()
 		switch {
 		case err == nil && run != nil:
-			if err := c.prepareIdle(); err != nil {
+			// Those who share it only look: we have the container's lock, without which nobody starts it.
+			if err := errors.Join(flock(run, unix.LOCK_EX), c.prepareIdle()); err != nil {
 				closeAll(held, run)
 				return nil, nil, err
 			}
 			return held, run, nil
 		case err == nil && alive:
-			if _, ended := c.endNoted(); !ended && c.State.Status != Created {
+			if c.State.active() {
 				closeAll(held)
 				return nil, nil, fmt.Errorf("container %s: %w", c.Name, ErrRunning)
 			}

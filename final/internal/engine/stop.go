@@ -5,10 +5,13 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/monitor"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
@@ -88,11 +91,17 @@ func (c *Container) StopSignal() string {
 // somebody starts it.
 func (c *Container) Wait() (code int, err error) {
 	for {
-		if err := c.awaitMonitor(); err != nil {
+		code, known, err := c.hearExit()
+		if err != nil {
 			return 0, err
 		}
-		err := c.readState()
+		if err := c.awaitMonitor(); err != nil || known {
+			return code, err
+		}
+		err = c.readState()
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return 0, &NotFoundError{Name: c.Name}
 		case err != nil:
 			return 0, err
 		case c.State.active():
@@ -103,6 +112,33 @@ func (c *Container) Wait() (code int, err error) {
 			return c.State.ExitCode, nil
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// hearExit waits for the monitor's word on how the container ended. With --rm it is in no file any more when all is
+// cleared away. known is false where there is no monitor, or one that was killed.
+func (c *Container) hearExit() (code int, known bool, err error) {
+	client, err := c.Attach()
+	if errors.Is(err, ErrNotRunning) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	defer client.Close()
+	if client.Send(monitor.Quiet) != nil {
+		return 0, false, nil // it has just ended
+	}
+	buffer := make([]byte, monitor.BufferSize)
+	for {
+		kind, text, err := client.Receive(buffer)
+		switch {
+		case err != nil:
+			return 0, false, nil
+		case kind == monitor.Exited:
+			code, err = strconv.Atoi(string(text))
+			return code, err == nil, err
+		}
 	}
 }
 

@@ -3,7 +3,10 @@
 package monitor
 
 import (
+	"bytes"
+	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,6 +26,7 @@ const (
 	EndStdin byte = 'd' // of the client: there is no more
 	Resize   byte = 'w' // of the client: rows and columns, two bytes each, the higher first
 	Leave    byte = 'l' // of the client: it goes, and the standard input stays for the next one
+	Quiet    byte = 'q' // of the client: it types nothing, and wants to know the exit code only
 )
 
 // chunk is the most text of a message.
@@ -32,10 +36,21 @@ const chunk = 16 << 10
 type server struct {
 	streams *streams
 	socket  *os.File
-	path    string
 
-	mutex   sync.Mutex
-	clients []*os.File
+	mutex    sync.Mutex
+	clients  []*client
+	ended    bool           // the container
+	exit     []byte         // the message that says how; nil before
+	partings sync.WaitGroup // who is told that still
+}
+
+// A client is attached. What it has not read when the container ends is kept for it, and keeps nobody waiting any more.
+type client struct {
+	socket *os.File
+
+	mutex sync.Mutex // of who sends
+	quiet bool
+	late  [][]byte
 }
 
 // listen makes a socket in a directory. Its path goes through a descriptor of that: an address has room for 107
@@ -75,7 +90,7 @@ func serve(dir string, streams *streams) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{streams: streams, socket: socket, path: dir + "/" + AttachFile}
+	s := &server{streams: streams, socket: socket}
 	go s.accept()
 	return s, nil
 }
@@ -97,21 +112,31 @@ func (s *server) accept() {
 		if fd < 0 {
 			continue // the client has gone, or we have too many open
 		}
-		client := os.NewFile(uintptr(fd), "client")
-		s.mutex.Lock()
-		s.clients = append(s.clients, client)
-		_, _ = client.Write([]byte{Welcome}) // one that has gone is noticed later
-		s.mutex.Unlock()
-		go s.hear(client)
+		go s.hear(s.add(os.NewFile(uintptr(fd), "client")))
 	}
 }
 
+func (s *server) add(socket *os.File) *client {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	c := &client{socket: socket}
+	s.clients = append(s.clients, c)
+	_, _ = socket.Write([]byte{Welcome}) // one that has gone is noticed later
+	switch {
+	case s.exit != nil:
+		s.part(c)
+	case s.ended:
+		c.hurry()
+	}
+	return c
+}
+
 // hear does what a client says until it goes.
-func (s *server) hear(client *os.File) {
-	defer s.remove(client)
+func (s *server) hear(c *client) {
+	defer s.remove(c)
 	message, left := make([]byte, 1+chunk), false
 	for {
-		n, err := client.Read(message)
+		n, err := c.socket.Read(message)
 		if err != nil || n == 0 {
 			break
 		}
@@ -123,6 +148,11 @@ func (s *server) hear(client *os.File) {
 			s.streams.endInput()
 		case Leave:
 			left = true
+		case Quiet:
+			left = true
+			c.mutex.Lock()
+			c.quiet = true
+			c.mutex.Unlock()
 		case Resize:
 			if len(body) == 4 {
 				s.streams.resize(uint16(body[0])<<8|uint16(body[1]), uint16(body[2])<<8|uint16(body[3]))
@@ -134,15 +164,12 @@ func (s *server) hear(client *os.File) {
 	}
 }
 
-func (s *server) remove(client *os.File) {
+func (s *server) remove(c *client) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	for i, c := range s.clients {
-		if c == client {
-			s.clients = append(s.clients[:i:i], s.clients[i+1:]...)
-			client.Close()
-			return
-		}
+	if i := slices.Index(s.clients, c); i >= 0 {
+		s.clients = append(s.clients[:i:i], s.clients[i+1:]...)
+		c.socket.Close()
 	}
 }
 
@@ -151,24 +178,68 @@ func (s *server) send(message []byte) {
 	s.mutex.Lock()
 	clients := s.clients
 	s.mutex.Unlock()
-	for _, client := range clients {
-		if _, err := client.Write(message); err != nil {
-			s.remove(client)
+	for _, c := range clients {
+		if c.send(message) != nil {
+			s.remove(c)
 		}
 	}
 }
 
-// tellExit tells every client how it ended; those who do not listen are not waited for.
-func (s *server) tellExit(code int) {
-	s.mutex.Lock()
-	for _, client := range s.clients {
-		_ = client.SetWriteDeadline(time.Now().Add(time.Second))
+func (c *client) send(message []byte) error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.quiet {
+		return nil
 	}
-	s.mutex.Unlock()
-	s.send(append([]byte{Exited}, strconv.Itoa(code)...))
+	if len(c.late) == 0 {
+		_, err := c.socket.Write(message)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	c.late = append(c.late, bytes.Clone(message))
+	return nil
 }
 
-// close takes the socket away. Clients see their end of it end with this process: then all is cleared away.
+// hurry is for when the container has ended: from now on nobody waits for a client. What is still sent is kept, which
+// is not more than pipes hold.
+func (s *server) hurry() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.ended = true
+	for _, c := range s.clients {
+		c.hurry()
+	}
+}
+
+func (c *client) hurry() { _ = c.socket.SetWriteDeadline(time.Unix(1, 0)) } // a socket has deadlines
+
+// tellExit begins to tell every client what it has missed, and how the container ended.
+func (s *server) tellExit(code int) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.exit = append([]byte{Exited}, strconv.Itoa(code)...)
+	for _, c := range s.clients {
+		s.part(c)
+	}
+}
+
+// part tells one client. It takes as long as that does not read.
+func (s *server) part(c *client) {
+	s.partings.Go(func() {
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		_ = c.socket.SetWriteDeadline(time.Time{})
+		for _, message := range append(c.late, s.exit) {
+			if _, err := c.socket.Write(message); err != nil {
+				return // it has gone
+			}
+		}
+	})
+}
+
+// close takes the socket away, and waits for clients that are behind. They see their end of it end with this process.
 func (s *server) close() {
 	s.socket.Close()
+	s.partings.Wait()
 }

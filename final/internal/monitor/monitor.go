@@ -120,10 +120,13 @@ func (m *monitor) live() error {
 	debug.FreeOSMemory()
 	shrink()
 	exit := m.await()
+	m.attach.hurry()
 	m.drain()
 	err = exit.write(m.dir)
 	m.attach.tellExit(exit.Code)
-	return errors.Join(err, m.end())
+	err = errors.Join(err, m.end())
+	unix.Close(lockFD) // there may be clients that have not read all yet, for which nobody else is to wait
+	return err
 }
 
 // agreed tells the starter that clients can attach, and waits for its word.
