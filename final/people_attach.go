@@ -25,7 +25,7 @@ func attachCommand(s *session) *cobra.Command {
 			if c.State.Status == engine.Paused {
 				return fmt.Errorf("container %s is paused: final unpause %s first", c.Name, c.Name)
 			}
-			p := presence{stdin: c.Options.Stdin && !noStdin, stdout: true, stderr: true, proxy: proxy}
+			p := presence{stdin: c.Options.Stdin && !noStdin, proxy: proxy}
 			if p.keys, err = engine.ParseKeys(keys); err != nil {
 				return err
 			}
@@ -33,7 +33,9 @@ func attachCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return attend(c, client, p)
+			streams, release := p.streams()
+			defer release()
+			return attend(c, client, streams)
 		},
 	}
 	command.Flags().BoolVar(&noStdin, "no-stdin", false, "it does not read what is typed here")

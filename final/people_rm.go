@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,12 +19,23 @@ func rmCommand(s *session) *cobra.Command {
 		Short: "Remove containers",
 		Args:  someContainers,
 		RunE: func(_ *cobra.Command, args []string) error {
-			err := s.eachContainer(args, func(c *engine.Container) error { return c.Remove(o) })
-			if o.Force && engine.IsNotFound(err) { // as Docker: what is not there need not be removed
-				fmt.Fprintln(os.Stderr, "final:", err)
-				return nil
+			if o.Force { // as Docker: what is not there need not be removed
+				args = slices.DeleteFunc(args, func(name string) bool {
+					_, err := s.engine().Find(name)
+					if !engine.IsNotFound(err) {
+						return false
+					}
+					fmt.Fprintln(os.Stderr, "final:", err)
+					return true
+				})
 			}
-			return err
+			return s.eachContainer(args, func(c *engine.Container) error {
+				err := c.Remove(o)
+				if o.Force && engine.IsNotFound(err) { // somebody was faster
+					return nil
+				}
+				return err
+			})
 		},
 	}
 	command.Flags().BoolVarP(&o.Force, "force", "f", false, "kill those that run")

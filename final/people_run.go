@@ -40,7 +40,7 @@ func runCommand(s *session) *cobra.Command {
 			if err != nil {
 				return failedRun(err)
 			}
-			p := presence{stdin: o.Stdin, stdout: true, stderr: true, proxy: w.proxy}
+			p := presence{stdin: o.Stdin, proxy: w.proxy}
 			if p.keys, err = engine.ParseKeys(w.keys); err != nil {
 				return failedRun(err)
 			}
@@ -68,23 +68,21 @@ func (w *waitFlags) add(flags *pflag.FlagSet) {
 
 // A presence is how a person is with a container.
 type presence struct {
-	stdin, stdout, stderr bool
-	proxy                 bool
-	keys                  []byte
+	stdin, proxy bool
+	keys         []byte
 }
 
-func (p presence) streams() (s engine.Streams) {
+// streams are the person's. If signals are for the container, they are from now on, until stop.
+func (p presence) streams() (s engine.Streams, stop func()) {
+	s = engine.Streams{Out: os.Stdout, Err: os.Stderr, DetachKeys: p.keys}
 	if p.stdin {
 		s.In = os.Stdin
 	}
-	if p.stdout {
-		s.Out = os.Stdout
+	if !p.proxy {
+		return s, func() {}
 	}
-	if p.stderr {
-		s.Err = os.Stderr
-	}
-	s.DetachKeys, s.SigProxy = p.keys, p.proxy
-	return s
+	s.Signals, stop = engine.CatchSignals()
+	return s, stop
 }
 
 // runInEngine makes a container and starts it, and in the foreground stays with it.
@@ -109,21 +107,29 @@ func (s *session) runInEngine(o engine.CreateOptions, p presence, detach bool, c
 			return errors.Join(err, c.Remove(engine.RemoveOptions{Volumes: true}))
 		}
 	}
-	client, err := c.Start(!detach)
-	if err != nil {
-		return err
-	}
-	stop() // signals are the container's from now on
 	if detach {
+		if _, err := c.Start(nil); err != nil {
+			return err
+		}
 		fmt.Println(c.ID)
 		return nil
 	}
-	return attend(c, client, p)
+	streams, release := p.streams()
+	defer release()
+	stop() // signals are the container's from now on, while it is started, too
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), c.Remove(engine.RemoveOptions{Volumes: true}))
+	}
+	client, err := c.Start(&streams)
+	if err != nil {
+		return err
+	}
+	return attend(c, client, streams)
 }
 
 // attend stays with a container until its end, and ends with its exit code.
-func attend(c *engine.Container, client *monitor.Client, p presence) error {
-	code, err := c.Attend(client, p.streams())
+func attend(c *engine.Container, client *monitor.Client, streams engine.Streams) error {
+	code, err := c.Attend(client, streams)
 	switch {
 	case errors.Is(err, engine.ErrDetached):
 		fmt.Fprintln(os.Stderr)

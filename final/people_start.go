@@ -33,7 +33,7 @@ func startCommand(s *session) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !f.attach && !f.stdin {
 				return s.eachContainer(args, func(c *engine.Container) error {
-					if _, err := c.Start(false); err != nil && !errors.Is(err, engine.ErrRunning) {
+					if _, err := c.Start(nil); err != nil && !errors.Is(err, engine.ErrRunning) {
 						return err
 					}
 					return nil
@@ -50,12 +50,13 @@ func startCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := c.Start(true)
+			streams, release := presence{stdin: f.stdin && c.Options.Stdin, proxy: true, keys: keys}.streams()
+			defer release()
+			client, err := c.Start(&streams)
 			if err != nil {
 				return failedRun(err)
 			}
-			p := presence{stdin: f.stdin && c.Options.Stdin, stdout: true, stderr: true, proxy: true, keys: keys}
-			return attend(c, client, p)
+			return attend(c, client, streams)
 		},
 	}
 	f.add(command.Flags())

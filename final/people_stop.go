@@ -65,7 +65,7 @@ func restartCommand(s *session) *cobra.Command {
 			if err := f.stop(c, command.Flags()); err != nil {
 				return err
 			}
-			_, err := c.Start(false)
+			_, err := c.Start(nil)
 			if errors.Is(err, engine.ErrRunning) {
 				return nil // somebody was faster
 			}

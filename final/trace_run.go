@@ -65,11 +65,14 @@ func (f *traceFlags) runImage(s *session, run *runFlags, args []string) error {
 		return errors.Join(err, c.Remove(engine.RemoveOptions{Volumes: true}))
 	}
 	defer gate.Close()
+	streams, release := presence{stdin: o.Stdin, proxy: true}.streams()
+	defer release()
+	stop() // signals are the container's from now on
 	began := make(chan error, 1)
 	var client *monitor.Client
 	go func() {
 		var err error
-		client, err = c.Start(true)
+		client, err = c.Start(&streams)
 		began <- err
 	}()
 	made, err := awaitMade(e, c.ID, began)
@@ -86,13 +89,12 @@ func (f *traceFlags) runImage(s *session, run *runFlags, args []string) error {
 	if err := <-began; err != nil {
 		return errors.Join(err, t.end())
 	}
-	stop() // signals are the container's from now on
 	shown := make(chan struct{})
 	go func() {
 		defer close(shown)
 		t.await(nil, nil)
 	}()
-	err = attend(c, client, presence{stdin: o.Stdin, stdout: true, stderr: true, proxy: true})
+	err = attend(c, client, streams)
 	if alive, _ := made.Status(); alive == runtime.Stopped {
 		<-shown
 	}

@@ -22,8 +22,16 @@ type Streams struct {
 	In       *os.File  // nil: nothing is typed
 	Out, Err io.Writer // nil: not wanted
 
-	DetachKeys []byte // typed in a row, they end the connection; only where In is a terminal and the container has one
-	SigProxy   bool   // signals that reach us are sent to the container
+	DetachKeys []byte           // typed in a row, they end the connection; only where In is a terminal and the container has one
+	Signals    <-chan os.Signal // for the container, see [CatchSignals]; nil for none
+}
+
+// CatchSignals catches the signals that reach us and are for a container, from now on: those that come while it is
+// started, too.
+func CatchSignals() (signals <-chan os.Signal, stop func()) {
+	caught := make(chan os.Signal, 64)
+	signal.Notify(caught, proxied()...)
+	return caught, func() { signal.Stop(caught) }
 }
 
 // ErrDetached says that the connection was ended by its keys. The container runs on.
@@ -51,11 +59,7 @@ func (c *Container) Attend(client *monitor.Client, s Streams) (code int, err err
 		defer func() { err = errors.Join(err, giveBack()) }()
 		a.keys = s.DetachKeys
 	}
-	stop, err := a.followSignals()
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
+	defer a.followSignals()()
 	return a.carry()
 }
 
@@ -168,22 +172,19 @@ func (a *attendance) carryInput(woken *os.File) {
 }
 
 // followSignals passes signals on, and the size of our terminal.
-func (a *attendance) followSignals() (stop func(), err error) {
-	resized, signals := make(chan os.Signal, 1), make(chan os.Signal, 64)
-	if a.container.Options.Terminal && a.terminal() != nil {
+func (a *attendance) followSignals() (stop func()) {
+	resized := make(chan os.Signal, 1)
+	if a.container.Options.Terminal && a.streams.terminal() != nil {
 		signal.Notify(resized, unix.SIGWINCH)
-		a.resize()
-	}
-	if a.streams.SigProxy {
-		signal.Notify(signals, proxied()...)
+		a.streams.resize(a.client)
 	}
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
 			case <-resized:
-				a.resize()
-			case got := <-signals:
+				a.streams.resize(a.client)
+			case got := <-a.streams.Signals:
 				_ = a.container.kill(got.(unix.Signal)) // it may have ended
 			case <-done:
 				return
@@ -192,9 +193,8 @@ func (a *attendance) followSignals() (stop func(), err error) {
 	}()
 	return func() {
 		signal.Stop(resized)
-		signal.Stop(signals)
 		close(done)
-	}, nil
+	}
 }
 
 // proxied are the signals that are passed on: all that are not about us, or about Go.
@@ -213,19 +213,24 @@ func proxied() (list []os.Signal) {
 }
 
 // terminal is the one of ours that has a size.
-func (a *attendance) terminal() *os.File {
-	if in := a.streams.In; in != nil && term.IsTerminal(int(in.Fd())) {
+func (s *Streams) terminal() *os.File {
+	if in := s.In; in != nil && term.IsTerminal(int(in.Fd())) {
 		return in
 	}
-	if out, ok := a.streams.Out.(*os.File); ok && term.IsTerminal(int(out.Fd())) {
+	if out, ok := s.Out.(*os.File); ok && term.IsTerminal(int(out.Fd())) {
 		return out
 	}
 	return nil
 }
 
-func (a *attendance) resize() {
-	size, err := unix.IoctlGetWinsize(int(a.terminal().Fd()), unix.TIOCGWINSZ)
+// resize makes the container's terminal as large as ours, if we have one.
+func (s *Streams) resize(client *monitor.Client) {
+	ours := s.terminal()
+	if ours == nil {
+		return
+	}
+	size, err := unix.IoctlGetWinsize(int(ours.Fd()), unix.TIOCGWINSZ)
 	if err == nil {
-		_ = a.client.Resize(size.Row, size.Col) // the container may have ended
+		_ = client.Resize(size.Row, size.Col) // the container may have ended
 	}
 }

@@ -39,7 +39,7 @@ func TestLife(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("the log lacks %v", want)
 	}
-	client, err := c.Start(true) // again
+	client, err := c.Start(&Streams{}) // again
 	w.must(err)
 	if code, err := c.Attend(client, Streams{}); code != 7 || err != nil {
 		t.Errorf("the second time: code %d, %v", code, err)
@@ -74,7 +74,7 @@ func TestFailures(t *testing.T) {
 		{[]string{"/etc/passwd"}, 126, "permission denied"},
 	} {
 		c := w.create(nil, test.args...)
-		_, err := c.Start(false)
+		_, err := c.Start(nil)
 		failure, ok := errors.AsType[*monitor.Failure](err)
 		if !ok || failure.Code != test.code || !strings.Contains(failure.Why, test.say) {
 			t.Errorf("%v: %v; want code %d, %s", test.args, err, test.code, test.say)
@@ -84,7 +84,7 @@ func TestFailures(t *testing.T) {
 		}
 	}
 	c := w.create(func(o *CreateOptions) { o.AutoRemove = true }, "nothing")
-	if _, err := c.Start(false); err == nil {
+	if _, err := c.Start(nil); err == nil {
 		t.Error("it began")
 	}
 	if _, err := w.Find(c.ID); !IsNotFound(err) {
@@ -157,7 +157,7 @@ func TestMonitorKilled(t *testing.T) {
 		"ps":    func(w *world, c *Container) { _, err := w.List(ListOptions{}); w.must(err) },
 		"find":  func(w *world, c *Container) { w.find(c.Name) },
 		"wait":  func(w *world, c *Container) { _, err := c.Wait(); w.must(err) },
-		"start": func(w *world, c *Container) { _, err := c.Start(false); w.must(err); w.must(c.Stop(unix.SIGKILL, nil)) },
+		"start": func(w *world, c *Container) { _, err := c.Start(nil); w.must(err); w.must(c.Stop(unix.SIGKILL, nil)) },
 		"rm":    func(w *world, c *Container) { w.must(c.Remove(RemoveOptions{})) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +224,7 @@ func failAt(t *testing.T, where string) (met bool) {
 			o.Network = "none"
 		}
 	}, "true")
-	_, err := c.Start(false)
+	_, err := c.Start(nil)
 	if err == nil {
 		w.check(c.awaitMonitor())
 	}

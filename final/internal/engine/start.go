@@ -22,9 +22,10 @@ var (
 	ErrNotRunning = runtime.ErrNotRunning
 )
 
-// Start starts a container. With attach, the client that it returns was there before the command began, so that it
-// misses nothing. A *monitor.Failure says that the container was made and its command could not begin.
-func (c *Container) Start(attach bool) (client *monitor.Client, err error) {
+// Start starts a container. With streams to attach, the client that it returns was there before the command began, so
+// that it misses nothing; [Container.Attend] connects both. A *monitor.Failure says that the container was made and its
+// command could not begin.
+func (c *Container) Start(attach *Streams) (client *monitor.Client, err error) {
 	held, run, err := c.lockIdle()
 	if err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (c *Container) makeRun() error {
 
 // launch starts the monitor and has it start the container. From the moment on that it has been told so, it is the
 // monitor's to clear away.
-func (c *Container) launch(attach bool, run *os.File) (client *monitor.Client, err error) {
+func (c *Container) launch(attach *Streams, run *os.File) (client *monitor.Client, err error) {
 	before := c.State
 	c.State.Status, c.State.Error = Starting, ""
 	if err := c.writeState(); err != nil {
@@ -120,10 +121,11 @@ func (c *Container) launch(attach bool, run *os.File) (client *monitor.Client, e
 		return nil, errors.Join(err, c.writeState())
 	}
 	defer s.Close()
-	if attach {
+	if attach != nil {
 		if client, err = monitor.Attach(run.Name()); err != nil {
 			return nil, err
 		}
+		attach.resize(client) // the command finds its terminal as large as ours from the beginning
 	}
 	if err = s.Go(); err == nil {
 		err = s.Wait()

@@ -94,7 +94,7 @@ func TestTerminal(t *testing.T) {
 		`tty; stty size; while read line; do echo "got $line"; [ "$line" = end ] && exit 5; done`)
 	p := newPerson(w)
 	before := p.modes()
-	client, err := c.Start(true)
+	client, err := c.Start(&Streams{In: p.slave})
 	w.must(err)
 	ended := p.attend(c, client)
 	p.sees("/dev/pts/0")

@@ -53,7 +53,7 @@ func TestWaitWithRemove(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	w := newWorld(t)
 	c := w.create(nil, "sh", "-c", "trap 'exit 9' TERM; while :; do echo a line that nobody reads; done")
-	client, err := c.Start(true)
+	client, err := c.Start(&Streams{})
 	w.must(err)
 	defer client.Close()
 	size := func() int64 { return logBytes(w, c) }
@@ -107,7 +107,7 @@ func TestWhoLooksIsNoMonitor(t *testing.T) {
 	}()
 	for range 5 {
 		now := w.find(c.ID)
-		_, err := now.Start(false)
+		_, err := now.Start(nil)
 		w.check(err)
 		w.check(now.awaitMonitor())
 	}

@@ -234,7 +234,7 @@ func (w *world) create(change func(*CreateOptions), args ...string) *Container {
 func (w *world) start(change func(*CreateOptions), args ...string) *Container {
 	w.Helper()
 	c := w.create(change, args...)
-	_, err := c.Start(false)
+	_, err := c.Start(nil)
 	w.must(err)
 	return c
 }
@@ -243,7 +243,7 @@ func (w *world) start(change func(*CreateOptions), args ...string) *Container {
 func (w *world) run(change func(*CreateOptions), in string, args ...string) (out, errs string, code int) {
 	w.Helper()
 	c := w.create(change, args...)
-	client, err := c.Start(true)
+	client, err := c.Start(&Streams{})
 	w.must(err)
 	var stdout, stderr bytes.Buffer
 	streams := Streams{Out: &stdout, Err: &stderr}
