@@ -56,7 +56,9 @@ func (c *Container) Logs(o LogOptions, show func(Entry) error) error {
 		return nil
 	}
 	if old, err := os.Open(c.path(monitor.OldLog)); err == nil {
-		err = (&logReader{file: old}).each(see)
+		if current == nil || !isAt(current, old.Name()) { // else it was moved away just now
+			err = (&logReader{file: old}).each(see)
+		}
 		old.Close()
 		if err != nil {
 			return err

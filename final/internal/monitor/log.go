@@ -40,14 +40,31 @@ func openLog(dir string) (*log, error) {
 }
 
 func (l *log) open() (err error) {
-	l.file, err = os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	l.file, err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	info, err := l.file.Stat()
-	if err == nil {
-		l.size = info.Size()
+	if err != nil {
+		return err
 	}
+	l.size = info.Size()
+	return l.endEntry()
+}
+
+// endEntry ends an entry of which a monitor that was killed has written a part: the next one is not to be lost with it.
+func (l *log) endEntry() error {
+	last := []byte{'\n'}
+	if l.size > 0 {
+		if _, err := l.file.ReadAt(last, l.size-1); err != nil {
+			return err
+		}
+	}
+	if last[0] == '\n' {
+		return nil
+	}
+	n, err := l.file.WriteString("\n")
+	l.size += int64(n)
 	return err
 }
 
@@ -119,7 +136,10 @@ func (l *log) write(text []byte, stream string, now time.Time) {
 	if l.size > 0 && l.size+int64(len(l.line)) > logSize {
 		l.rotate()
 	}
-	n, _ := l.file.Write(l.line)
+	n, err := l.file.Write(l.line)
+	if err != nil && l.file.Truncate(l.size) == nil { // no half entries
+		return
+	}
 	l.size += int64(n)
 }
 

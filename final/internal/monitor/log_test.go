@@ -37,6 +37,25 @@ func readLog(t *testing.T, path string) (list []entry) {
 	return list
 }
 
+// TestLogAfterKill: what a monitor that was killed has written in part does not take the next entry with it.
+func TestLogAfterKill(t *testing.T) {
+	dir := t.TempDir()
+	half := `{"log":"half`
+	if err := os.WriteFile(filepath.Join(dir, LogFile), []byte(half), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.stream("stdout").write([]byte("whole\n"))
+	l.close()
+	text, err := os.ReadFile(l.path)
+	if err != nil || !strings.HasPrefix(string(text), half+"\n{\"log\":\"whole") {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // TestLogText: whatever is written can be read again, line by line, in whatever pieces it comes.
 func TestLogText(t *testing.T) {
 	long := strings.Repeat("ä", lineSize) // two bytes each
