@@ -47,16 +47,12 @@ func (c *Container) spec() (*specs.Spec, error) {
 // user finds out whom a name means in the container's own files.
 func (c *Container) user(root, name string, groups []string) (ocispec.User, error) {
 	open := func(path string) (io.Reader, func(), error) {
-		file, err := openIn(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
-		if err != nil {
-			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-				return nil, func() {}, nil
-			}
-			return nil, nil, err
+		file, err := openRegularIn(root, path)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			return nil, func() {}, nil
 		}
-		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-			file.Close()
-			return nil, nil, fmt.Errorf("%s: not a regular file", path)
+		if err != nil {
+			return nil, nil, err
 		}
 		const most = 16 << 20
 		return io.LimitReader(file, most), func() { file.Close() }, nil

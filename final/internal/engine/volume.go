@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/simple-container/simple-container/final/internal/image"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/ocispec"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A volume is a directory that outlives containers:
@@ -146,23 +148,26 @@ func (c *Container) fillVolume(m ocispec.Mount) error {
 
 // openIn opens a path below a root, as a process with that root would: links lead nowhere else.
 func openIn(root, path string, flags uint64) (*os.File, error) {
-	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	inside, err := tree.Open(root)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: root, Err: err}
+		return nil, err
 	}
-	defer unix.Close(dir)
-	for try := 0; ; try++ {
-		fd, err := unix.Openat2(dir, path, &unix.OpenHow{
-			Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-		})
-		if (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && try < 32 {
-			continue // something was renamed while the kernel resolved a ".."
-		}
-		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		return os.NewFile(uintptr(fd), path), nil
+	defer inside.Close()
+	return inside.Open(path, flags)
+}
+
+// openRegularIn opens a file for reading. What is none is not touched: some devices do things when they are opened, and
+// whoever made the image, or is root in the container, may have put one there.
+func openRegularIn(root, path string) (*os.File, error) {
+	handle, err := openIn(root, path, unix.O_PATH)
+	if err != nil {
+		return nil, err
 	}
+	defer handle.Close()
+	if info, err := handle.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s: not a regular file", path))
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", handle.Fd()))
 }
 
 // bindVolumes mounts the volumes on a root file system of a container that does not run, for who copies files.
@@ -171,20 +176,72 @@ func (c *Container) bindVolumes() error {
 		if m.Type == ocispec.Tmpfs {
 			continue
 		}
-		place, err := openIn(c.path("rootfs"), m.Target, unix.O_PATH)
-		if errors.Is(err, unix.ENOENT) {
-			continue // the runtime makes it; until then there is nothing in it to copy to
-		}
+		place, err := makePlace(c.path("rootfs"), m)
 		if err != nil {
 			return err
 		}
-		target := fmt.Sprintf("/proc/self/fd/%d", place.Fd())
-		call := kernel.Call{Op: "mount", Object: m.Source, Value: m.Target + " MS_BIND|MS_REC", Shell: "mount --rbind " + m.Source + " rootfs" + m.Target}
-		err = c.engine.Door.Do(call, func() error { return unix.Mount(m.Source, target, "", unix.MS_BIND|unix.MS_REC, "") })
+		err = c.engine.bind(m, place)
 		place.Close()
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// makePlace opens the place for a mount below a root, and makes it if it is not there, as the runtime would.
+func makePlace(root string, m ocispec.Mount) (*os.File, error) {
+	inside, err := tree.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer inside.Close()
+	place, err := inside.Open(m.Target, unix.O_PATH)
+	if !errors.Is(err, unix.ENOENT) {
+		return place, err
+	}
+	none := func(*os.File, string) error { return nil }
+	if info, err := os.Stat(m.Source); err != nil || info.IsDir() {
+		return inside.MakeDirectory(m.Target, none)
+	}
+	parent, err := inside.MakeDirectory(path.Dir(m.Target), none)
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	if err := unix.Mknodat(int(parent.Fd()), path.Base(m.Target), unix.S_IFREG|0o644, 0); err != nil {
+		return nil, &os.PathError{Op: "mknod", Path: m.Target, Err: err}
+	}
+	return inside.Open(m.Target, unix.O_PATH)
+}
+
+// bind mounts a volume on a place that is open, with what is mounted in it. One that is only to be read is so for us, too.
+func (e *Engine) bind(m ocispec.Mount, place *os.File) error {
+	source, err := e.Door.OpenTree(m.Source, true)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	if m.ReadOnly {
+		if err := e.onlyRead(source); err != nil {
+			return err
+		}
+	}
+	call := kernel.Call{Op: "move_mount", Object: m.Source, Value: m.Target, Shell: "mount --rbind " + m.Source + " rootfs" + m.Target}
+	return e.Door.Do(call, func() error {
+		return unix.MoveMount(int(source.Fd()), "", int(place.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	})
+}
+
+// onlyRead makes mounts, one and those in it, read-only. Before Linux 5.12 there is no way to do that to what is not
+// mounted anywhere yet.
+func (e *Engine) onlyRead(mounts *os.File) error {
+	if err := kernel.MountSetattr(); err != nil {
+		return fmt.Errorf("%s: is mounted read-only: to copy, start the container first: %w", mounts.Name(), err)
+	}
+	call := kernel.Call{Op: "mount_setattr", Object: mounts.Name(), Value: "AT_RECURSIVE MOUNT_ATTR_RDONLY"}
+	return e.Door.Do(call, func() error {
+		attributes := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+		return unix.MountSetattr(int(mounts.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attributes)
+	})
 }

@@ -2,8 +2,67 @@
 
 package engine
 
-import "github.com/simple-container/simple-container/final/internal/ocispec"
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
+)
 
 func volumeMount(name, target string) ocispec.Mount {
 	return ocispec.Mount{Type: ocispec.Volume, Name: name, Target: target}
+}
+
+// TestReadOnlyVolume: who copies into a container that does not run writes to no more than its processes may.
+func TestReadOnlyVolume(t *testing.T) {
+	if err := kernel.MountSetattr(); err != nil {
+		t.Skip(err)
+	}
+	w := newWorld(t)
+	shared := w.TempDir()
+	c := w.create(func(o *CreateOptions) {
+		o.Mounts = []ocispec.Mount{
+			{Type: ocispec.Bind, Source: shared, Target: "/shared", ReadOnly: true}, volumeMount("data", "/data"),
+		}
+	}, "true")
+	file := filepath.Join(w.TempDir(), "file")
+	w.must(os.WriteFile(file, []byte("text"), 0o600))
+	if err := c.CopyIn(&file, nil, "/shared/", CopyOptions{}); !errors.Is(err, unix.EROFS) {
+		t.Errorf("into what is mounted read-only: %v", err)
+	}
+	w.check(c.CopyIn(&file, nil, "/data/", CopyOptions{}))
+	if entries, err := os.ReadDir(shared); err != nil || len(entries) > 0 {
+		t.Errorf("%v, %v are in it", entries, err)
+	}
+	if _, err := os.Stat(filepath.Join(w.volumeData("data"), "file")); err != nil {
+		t.Error(err)
+	}
+	w.must(c.Remove(RemoveOptions{}))
+	w.must(os.RemoveAll(filepath.Join(w.volumes(), "data")))
+}
+
+// TestPasswdIsNoDevice: a device in the place of /etc/passwd is not opened, wherever links lead to it from.
+func TestPasswdIsNoDevice(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(root+"/etc", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing answers for this number: to open it is ENXIO.
+	if err := unix.Mknod(root+"/etc/passwd", unix.S_IFCHR|0o600, int(unix.Mkdev(240, 77))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", root+"/etc/group"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/etc/passwd", "/etc/group", "/../etc/passwd"} {
+		if _, err := openRegularIn(root, path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	files "github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A tree is a directory that an archive is unpacked into. No name from the archive is ever given to the kernel as
@@ -57,32 +59,17 @@ func clean(name string) (string, error) {
 	return path.Clean(name), nil
 }
 
+// inside is how paths are resolved: nothing leads out of the tree, or to what is mounted in it.
+const inside = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
 // open opens a path inside the tree, following symbolic links in all but the last component.
 func (t *tree) open(name string, flags uint64) (int, error) {
-	how := &unix.OpenHow{
-		Flags:   flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
-	}
-	return t.open2(name, how)
+	return files.Openat2(t.root, name, unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: inside})
 }
 
 // directory opens the directory that a path names, through a symbolic link as well.
 func (t *tree) directory(name string) (int, error) {
-	return t.open2(name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
-	})
-}
-
-func (t *tree) open2(name string, how *unix.OpenHow) (int, error) {
-	for tries := 0; ; tries++ {
-		fd, err := unix.Openat2(t.root, name, how)
-		// EAGAIN: something was renamed while the kernel resolved a "..", and it cannot tell whether that was safe.
-		if (err == unix.EAGAIN || err == unix.EINTR) && tries < 32 {
-			continue
-		}
-		return fd, err
-	}
+	return files.Openat2(t.root, name, unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inside})
 }
 
 // wrap adds what was done to what, and keeps nil.

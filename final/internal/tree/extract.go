@@ -145,22 +145,7 @@ func (x *extracting) inside(name string) (string, error) {
 
 // parent opens a directory, making it and those above it where they are missing.
 func (x *extracting) parent(dir string) (*os.File, error) {
-	opened, err := x.Tree.Directory(dir)
-	if !errors.Is(err, unix.ENOENT) || dir == "." || dir == "/" {
-		return opened, err
-	}
-	up, err := x.parent(path.Dir(dir))
-	if err != nil {
-		return nil, err
-	}
-	defer up.Close()
-	if err := unix.Mkdirat(int(up.Fd()), path.Base(dir), 0o755); err != nil {
-		return nil, &os.PathError{Op: "mkdir", Path: dir, Err: err}
-	}
-	if err := x.own(up, path.Base(dir), &tar.Header{}); err != nil {
-		return nil, err
-	}
-	return x.Tree.Directory(dir)
+	return x.Tree.MakeDirectory(dir, func(up *os.File, base string) error { return x.own(up, base, &tar.Header{}) })
 }
 
 func (x *extracting) directory(parent *os.File, base, name string, h *tar.Header) error {

@@ -12,7 +12,9 @@
 package tree
 
 import (
+	"errors"
 	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -51,25 +53,50 @@ func below(dir *os.File) *Tree {
 // Open opens a path in the tree, from its root on. A symbolic link at the end is followed, unless the flags say
 // O_NOFOLLOW.
 func (t *Tree) Open(name string, flags uint64) (*os.File, error) {
-	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: t.resolve}
 	from := strings.TrimLeft(name, "/")
 	if from == "" {
 		from = "."
 	}
+	fd, err := Openat2(int(t.root.Fd()), from, unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: t.resolve})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Openat2 is the call, which is made again where the kernel says so.
+func Openat2(dir int, name string, how unix.OpenHow) (fd int, err error) {
 	for tries := 0; ; tries++ {
-		fd, err := unix.Openat2(int(t.root.Fd()), from, how)
+		fd, err = unix.Openat2(dir, name, &how)
 		// EAGAIN: something was renamed while the kernel resolved a "..", and it cannot tell whether that was safe.
-		if (err == unix.EAGAIN || err == unix.EINTR) && tries < 32 {
-			continue
+		if (err != unix.EAGAIN && err != unix.EINTR) || tries == 32 {
+			return fd, err
 		}
-		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: name, Err: err}
-		}
-		return os.NewFile(uintptr(fd), name), nil
 	}
 }
 
 // Directory opens the directory that a path names, as a handle for what is in it.
 func (t *Tree) Directory(name string) (*os.File, error) {
 	return t.Open(name, unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// MakeDirectory opens a directory as [Tree.Directory] does, and makes it and those above it where they are missing. made
+// is called for each that was.
+func (t *Tree) MakeDirectory(name string, made func(parent *os.File, base string) error) (*os.File, error) {
+	opened, err := t.Directory(name)
+	if !errors.Is(err, unix.ENOENT) || name == "." || name == "/" {
+		return opened, err
+	}
+	up, err := t.MakeDirectory(path.Dir(name), made)
+	if err != nil {
+		return nil, err
+	}
+	defer up.Close()
+	if err := unix.Mkdirat(int(up.Fd()), path.Base(name), 0o755); err != nil {
+		return nil, &os.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	if err := made(up, path.Base(name)); err != nil {
+		return nil, err
+	}
+	return t.Directory(name)
 }
