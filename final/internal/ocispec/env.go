@@ -5,6 +5,7 @@ package ocispec
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -71,9 +72,12 @@ func ParseEnvFile(file io.Reader, lookUp func(string) (string, bool)) (env []str
 
 // mergeEnv returns a person's variables, and then those of the image that the person has not named.
 func mergeEnv(own, image []string) []string {
-	env := slices.Clone(own)
-	for _, variable := range image {
-		if !hasVariable(own, nameOf(variable)) {
+	env, named := slices.Clone(own), map[string]bool{}
+	for _, variable := range own {
+		named[nameOf(variable)] = true
+	}
+	for _, variable := range image { // which may have very many
+		if !named[nameOf(variable)] {
 			env = append(env, variable)
 		}
 	}
@@ -85,37 +89,49 @@ func nameOf(variable string) string {
 	return name
 }
 
-func hasVariable(env []string, name string) bool {
-	return slices.ContainsFunc(env, func(v string) bool { return nameOf(v) == name })
-}
-
 // environment is the process's: what every container has, each replaced at its place by the container's own; a NAME
 // alone takes one away.
 func (m *maker) environment() error {
-	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + m.hostname}
+	env := newVariables("PATH="+defaultPath, "HOSTNAME="+m.hostname)
 	if m.o.Terminal {
-		env = append(env, "TERM=xterm")
+		env.set("TERM=xterm")
 	}
 	for _, variable := range m.config.Env {
-		at := slices.IndexFunc(env, func(v string) bool { return nameOf(v) == nameOf(variable) })
-		unset := !strings.Contains(variable, "=")
-		switch {
-		case unset && at >= 0:
-			env = slices.Delete(env, at, at+1)
-		case unset:
-		case at >= 0:
-			env[at] = variable
-		default:
-			env = append(env, variable)
-		}
+		env.set(variable)
 	}
-	if !hasVariable(env, "HOME") {
-		home := m.c.User.Home
-		if home == "" {
-			home = "/"
-		}
-		env = append(env, "HOME="+home)
+	if _, ok := env.at["HOME"]; !ok {
+		env.set("HOME=" + cmp.Or(m.c.User.Home, "/"))
 	}
-	m.spec.Process.Env = env
+	m.spec.Process.Env = slices.DeleteFunc(env.list, func(variable string) bool { return variable == "" })
 	return nil
+}
+
+// variables are an environment in the making. An image may have a hundred thousand, so none is searched for.
+type variables struct {
+	list []string // "" where one was taken away
+	at   map[string]int
+}
+
+func newVariables(list ...string) *variables {
+	v := &variables{at: map[string]int{}}
+	for _, variable := range list {
+		v.set(variable)
+	}
+	return v
+}
+
+func (v *variables) set(variable string) {
+	name, _, given := strings.Cut(variable, "=")
+	at, known := v.at[name]
+	switch {
+	case !given && known:
+		v.list[at] = ""
+		delete(v.at, name)
+	case !given:
+	case known:
+		v.list[at] = variable
+	default:
+		v.at[name] = len(v.list)
+		v.list = append(v.list, variable)
+	}
 }

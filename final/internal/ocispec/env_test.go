@@ -3,10 +3,13 @@
 package ocispec
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func lookUp(name string) (string, bool) { return "ours", name == "OURS" }
@@ -34,6 +37,22 @@ func TestParseEnvFile(t *testing.T) {
 		if _, err := ParseEnvFile(strings.NewReader(text), lookUp); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.10q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestManyVariables: an image with very many keeps nobody busy.
+func TestManyVariables(t *testing.T) {
+	var image []string
+	for i := range 200_000 {
+		image = append(image, fmt.Sprintf("V%d=x", i))
+	}
+	m := maker{spec: &specs.Spec{Process: &specs.Process{}}, config: Options{Env: []string{"V7=y", "V9"}}.Over(Config{Env: image})}
+	if err := m.environment(); err != nil {
+		t.Fatal(err)
+	}
+	env := m.spec.Process.Env
+	if len(env) != len(image)-1+3 || !slices.Contains(env, "V7=y") || slices.Contains(env, "V9=x") {
+		t.Errorf("%d variables of %d", len(env), len(image))
 	}
 }
 

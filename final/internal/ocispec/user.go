@@ -61,10 +61,13 @@ func LookUpUser(text string, groups []string, passwd, group io.Reader) (User, er
 	return u, nil
 }
 
-// add adds a further group; a line whose number is none is passed over.
+// mostGroups is how many the kernel lets a process have (NGROUPS_MAX).
+const mostGroups = 65536
+
+// add adds a further group; a line whose number is none, and what is too many, is passed over.
 func (u *User) add(number string) {
 	gid, err := parseID(number)
-	if err == nil && !slices.Contains(u.Groups, gid) {
+	if err == nil && len(u.Groups) < mostGroups && !slices.Contains(u.Groups, gid) {
 		u.Groups = append(u.Groups, gid)
 	}
 }
