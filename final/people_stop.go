@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/engine"
 )
@@ -24,11 +26,10 @@ func (f *stopFlags) add(flags *pflag.FlagSet) {
 
 // stop stops a container.
 func (f *stopFlags) stop(c *engine.Container, flags *pflag.FlagSet) error {
-	name := f.signal
-	if name == "" {
-		name = c.StopSignal()
+	signal, err := parseSignal(cmp.Or(f.signal, c.StopSignal()))
+	if err != nil && f.signal == "" { // an image may say anything
+		signal, err = unix.SIGTERM, nil
 	}
-	signal, err := parseSignal(name)
 	if err != nil {
 		return err
 	}

@@ -52,14 +52,12 @@ func run(argv []string) int {
 		_ = unix.Kill(-child, unix.SIGCONT) // it may have stopped for want of the terminal
 	}
 	for s := range signals {
-		switch s {
-		case unix.SIGCHLD:
-			if code, ended := reap(child); ended {
-				return code
-			}
-		case unix.SIGURG: // Go's own
-		default:
+		if s != unix.SIGCHLD && s != unix.SIGURG { // which is Go's own
 			_ = unix.Kill(child, s.(unix.Signal)) // a zombie of ours at worst
+		}
+		// After each: among very many at once some are lost, and that may be the one of the command's end.
+		if code, ended := reap(child); ended {
+			return code
 		}
 	}
 	return 1
