@@ -25,7 +25,7 @@ func cpCommand(s *session) *cobra.Command {
 		Args:    arguments(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Skip = func(name string) {
-				fmt.Fprintf(os.Stderr, "final: warning: cp: %s: a device: left out\n", name)
+				fmt.Fprintf(os.Stderr, "final: warning: cp: %s: a device: left out\n", visible(name))
 			}
 			return s.copy(args[0], args[1], o)
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 func diffCommand(s *session) *cobra.Command {
@@ -19,8 +20,12 @@ func diffCommand(s *session) *cobra.Command {
 				return err
 			}
 			changes, err := c.Changes()
+			show := func(name string) string { return name }
+			if term.IsTerminal(1) { // as ls does it
+				show = visible
+			}
 			for _, change := range changes {
-				fmt.Printf("%c %s\n", change.Kind, change.Path)
+				fmt.Printf("%c %s\n", change.Kind, show(change.Path))
 			}
 			return err
 		},

@@ -109,7 +109,7 @@ func (s *session) finish(err error) int {
 	if silent {
 		return code
 	}
-	fmt.Fprintln(os.Stderr, "final:", err)
+	fmt.Fprintln(os.Stderr, "final:", visible(err.Error()))
 	s.record("error", err.Error())
 	return code
 }
@@ -118,7 +118,7 @@ func (s *session) finish(err error) int {
 func (s *session) record(level, message string) {
 	if s.log == "" {
 		if level == "warning" {
-			fmt.Fprintln(os.Stderr, "final: warning:", message)
+			fmt.Fprintln(os.Stderr, "final: warning:", visible(message))
 		}
 		return
 	}
