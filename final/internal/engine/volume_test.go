@@ -66,3 +66,19 @@ func TestPasswdIsNoDevice(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedVolume: a volume without a name stays as long as another container names it.
+func TestSharedVolume(t *testing.T) {
+	w := newWorld(t)
+	first := w.create(func(o *CreateOptions) { o.Mounts = []ocispec.Mount{volumeMount("", "/data")} }, "true")
+	name := first.Mounts[0].Name
+	second := w.create(func(o *CreateOptions) { o.Mounts = []ocispec.Mount{volumeMount(name, "/data")} }, "true")
+	w.must(first.Remove(RemoveOptions{Volumes: true}))
+	if _, err := os.Stat(w.volumeData(name)); err != nil {
+		t.Error(err)
+	}
+	w.must(second.Remove(RemoveOptions{Volumes: true}))
+	if _, err := os.Stat(w.volumeData(name)); err == nil {
+		t.Error("it is there still")
+	}
+}

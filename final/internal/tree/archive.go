@@ -98,6 +98,9 @@ func (a *Archive) write(h *tar.Header) error {
 // file writes a regular file: as much as it has when it is opened, whether it grows or shrinks meanwhile.
 func (a *Archive) file(h *tar.Header, e *Entry) error {
 	file, err := e.open(unix.O_RDONLY)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // it has just gone
+	}
 	if err != nil {
 		return err
 	}
