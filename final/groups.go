@@ -13,7 +13,7 @@ import (
 var verbGroups = []struct{ id, title, verbs string }{
 	{"containers", "Containers:", "run create start stop restart kill rm ps inspect logs exec attach wait top stats events pause unpause update cp diff commit export"},
 	{"images", "Images:", "pull images rmi tag save load import"},
-	{"networks", "Networks:", "network port"},
+	{"networks", "Networks and volumes:", "network port volume"},
 	{"workshop", "Look inside:", "plan rootfs trace metrics dashboard doctor clean"},
 	{"oci", "OCI runtime, for engines:", "state delete list resume spec features version checkpoint restore"},
 }

@@ -47,7 +47,7 @@ func networkCreateCommand(s *session) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a network, and print its name",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			n, err := f.network(args[0])
 			if err != nil {
@@ -169,7 +169,7 @@ func networkInspectCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect NETWORK...",
 		Short: "Say all there is to say of networks, in JSON",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  arguments(1, -1),
 		RunE: func(command *cobra.Command, args []string) error {
 			host := s.engine().Networks()
 			list := []inspectedNetwork{}
@@ -204,7 +204,7 @@ func networkRemoveCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NETWORK...", Aliases: []string{"remove"},
 		Short: "Remove networks that nobody is connected to, and print their names",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  arguments(1, -1),
 		RunE: func(command *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {

@@ -37,7 +37,7 @@ func people(s *session, args []string) error {
 		psCommand(s), inspectCommand(s), logsCommand(s), execCommand(s), attachCommand(s), waitCommand(s),
 		pauseCommand(s), unpauseCommand(s), updateCommand(s), cpCommand(s), diffCommand(s), commitCommand(s),
 		beginCommand(s), endCommand(s),
-		networkCommand(s), portCommand(s),
+		networkCommand(s), portCommand(s), volumeCommand(s),
 		statsCommand(s), topCommand(s), watchCommand(s), metricsCommand(s), traceCommand(s), dashboardCommand(s),
 		rootfsCommand(), doctorCommand(), cleanCommand(s),
 	)
@@ -96,9 +96,14 @@ var otherFlags = [...]struct{ flag, instead string }{
 	{"--volumes-from", "name the volumes with -v"},
 }
 
+// verbOf is a verb as it is typed: run, or network ls.
+func verbOf(command *cobra.Command) string {
+	return strings.TrimPrefix(command.CommandPath(), "final ")
+}
+
 // wrongFlag words what is wrong with a verb's flags.
 func wrongFlag(command *cobra.Command, err error) error {
-	name := strings.TrimPrefix(command.CommandPath(), "final ") // network ls
+	name := verbOf(command)
 	err = fmt.Errorf("%s: %w (see final %s --help)", name, err, name)
 	if name == "run" || name == "create" {
 		for _, d := range otherFlags {
@@ -114,7 +119,7 @@ func wrongFlag(command *cobra.Command, err error) error {
 // noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)
 func noArguments(command *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s: %q: it takes no arguments", command.Name(), args[0])
+		return fmt.Errorf("%s: %q: it takes no arguments", verbOf(command), args[0])
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func portCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "port CONTAINER [PORT[/PROTOCOL]]",
 		Short: "Say where a container's ports are reached at the host",
-		Args:  cobra.RangeArgs(1, 2),
+		Args:  arguments(1, 2),
 		RunE: func(command *cobra.Command, args []string) error {
 			c, err := s.engine().Find(args[0])
 			if err != nil {

@@ -44,7 +44,8 @@ func (s *session) withImages(do func(store *image.Store, args []string) error) f
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		if len(args) < least || most >= 0 && len(args) > most {
-			return fmt.Errorf("%s: %d arguments: want: final %s", command.Name(), len(args), command.Use)
+			name := verbOf(command)
+			return fmt.Errorf("%s: %d arguments: want: final %s%s", name, len(args), name, strings.TrimPrefix(command.Use, command.Name()))
 		}
 		return nil
 	}

@@ -18,7 +18,7 @@ func topCommand(s *session) *cobra.Command {
 		Long: `List the processes of a container, as the host numbers them.
 
 The options are those of ps(1), -ef without any; the table that they ask for must have a column PID.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			targets, err := s.allTargets()
 			if err != nil {

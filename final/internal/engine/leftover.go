@@ -89,11 +89,12 @@ func (e *Engine) staleRuns() (found []Leftover, err error) {
 	})
 }
 
-// halfVolumes are volumes that were being made.
+// halfVolumes are volumes that were being made or removed.
 func (e *Engine) halfVolumes() (found []Leftover, err error) {
 	return e.each(e.volumes(), func(name string) (Leftover, bool) {
 		dir := filepath.Join(e.volumes(), name)
-		return Leftover{"half-made volume", dir, func() error { return image.Remove(dir) }}, strings.HasPrefix(name, ".new-") && isOld(dir)
+		half := strings.HasPrefix(name, ".new-") || strings.HasPrefix(name, ".old-")
+		return Leftover{"half-made volume", dir, func() error { return image.Remove(dir) }}, half && isOld(dir)
 	})
 }
 

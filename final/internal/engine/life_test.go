@@ -354,7 +354,7 @@ func TestVolumes(t *testing.T) {
 	if out != "kept\n" || code != 0 {
 		t.Errorf("got %q, code %d", out, code)
 	}
-	w.must(os.RemoveAll(filepath.Join(w.volumes(), "data")))
+	w.must(w.RemoveVolume("data"))
 }
 
 // TestLogs: --tail, --since, --until and --follow.

@@ -15,6 +15,7 @@ import (
 // Locks are flock(2)'s on directories: there is nothing to clean up, and they end with their holder. Whoever
 // needs several takes them in this order:
 //
+//	volumes                who removes a volume; shared: who makes a container, which nobody else waits for yet
 //	containers/ID          who changes the container
 //	/run/.../engine/ID     the container's monitor, as long as it lives; shared by who looks whether it does
 //	names                  who makes or removes a name

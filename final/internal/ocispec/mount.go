@@ -192,7 +192,7 @@ func (m *Mount) check(keys []string) error {
 	case Volume:
 		m.Name, m.Source = m.Source, ""
 		if m.Name != "" {
-			return checkVolumeName(m.Name)
+			return CheckVolumeName(m.Name)
 		}
 	case Tmpfs:
 		if m.Source != "" {
@@ -208,8 +208,8 @@ func (m *Mount) check(keys []string) error {
 
 var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
-// checkVolumeName refuses what is no name of a volume; it will be that of a directory.
-func checkVolumeName(name string) error {
+// CheckVolumeName refuses what is no name of a volume; it will be that of a directory.
+func CheckVolumeName(name string) error {
 	if volumeName.MatchString(name) {
 		return nil
 	}

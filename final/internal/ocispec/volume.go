@@ -44,7 +44,7 @@ func parseVolume(text, dir string) (m Mount, err error) {
 	case source == "" || !strings.ContainsAny(source[:1], "/."):
 		m.Type, m.Name = Volume, source
 		if source != "" {
-			err = checkVolumeName(source)
+			err = CheckVolumeName(source)
 		}
 	case path.IsAbs(source):
 		m.Type, m.Source, m.Create = Bind, path.Clean(source), true
