@@ -389,7 +389,7 @@ func TestRestartsAtOnce(t *testing.T) {
 				err = own.Stop(unix.SIGKILL, nil)
 			}
 			if err == nil {
-				_, err = own.Start(false)
+				_, err = own.Start(nil)
 			}
 			if err != nil && !errors.Is(err, ErrRunning) {
 				t.Error(err)
