@@ -14,10 +14,14 @@
 //	                        config.json     the bundle, made anew at each start
 //	                        upper work      what the container has changed (overlayfs)
 //	                        rootfs          where that is mounted, in the mount namespace of the monitor
+//	                        shm             another container's /dev/shm, mounted there too
 //	                        hosts hostname resolv.conf
+//	                        gate/           locked by who traces: the command waits
+//	                        errors          what went wrong in the monitor
 //	                     .ID/               one that is being made, or removed
 //	          names/NAME -> ID              one file for a name: who makes it has it
 //	          volumes/NAME/                 volume.json and data
+//	          points/                       the lowest layer: places to mount on
 //	/run/simple-container/engine/ID/        locked as long as the monitor lives; attach.sock
 //
 // A container's directory is locked by whoever changes it. It may import every package below it, and knows

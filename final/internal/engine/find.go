@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/simple-container/simple-container/final/internal/similar"
 )
 
 // A NotFoundError says that no container is called so.
@@ -94,7 +96,7 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 		}
 	}
 	if !isHex(reference) {
-		return "", &NotFoundError{reference, e.similar(reference)}
+		return "", &NotFoundError{reference, similar.Name(reference, e.Names())}
 	}
 	ids, err := e.ids()
 	if err != nil {
@@ -108,7 +110,7 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 	}
 	switch len(matching) {
 	case 0:
-		return "", &NotFoundError{reference, e.similar(reference)}
+		return "", &NotFoundError{reference, similar.Name(reference, e.Names())}
 	case 1:
 		return matching[0], nil
 	}
@@ -138,36 +140,4 @@ func (e *Engine) Names() []string {
 		names = append(names, entry.Name())
 	}
 	return names
-}
-
-// similar returns the name that differs the least, if a slip of the hand could explain it.
-func (e *Engine) similar(reference string) string {
-	best, least := "", 3
-	for _, name := range e.Names() {
-		if d := distance(name, reference); d < least && d < len(reference) {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// distance is how many characters are to be changed, added or taken away to make a of b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

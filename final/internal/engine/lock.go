@@ -55,9 +55,6 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && nowErr == nil && os.SameFile(opened, now)
 }
 
-// ErrGone says that a container was removed while it was waited for.
-var errGone = errors.New("it has just been removed")
-
 // lock keeps others from changing the container until the file is closed, and reads its state anew.
 func (c *Container) lock() (*os.File, error) {
 	held, err := lock(c.dir, unix.LOCK_EX)

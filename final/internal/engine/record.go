@@ -119,7 +119,8 @@ func readJSON(path string, to any) error {
 	return nil
 }
 
-// writeJSON replaces a file as a whole: a reader sees the old one or the new one, also after a power cut.
+// writeJSON replaces a file as a whole: a reader sees the old one or the new one. Nobody waits for the disk: what was
+// written right before a power cut may be lost, as the container is.
 func writeJSON(path string, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	files "github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // make creates an entry that is not a directory.
@@ -49,7 +50,7 @@ func (u *unpacking) make(parent int, base string, header *tar.Header, content io
 	if err := u.attributes(parent, base, header); err != nil {
 		return err
 	}
-	at := modTime(header)
+	at := files.ModTime(header)
 	return wrap("set times of", base, unix.UtimesNanoAt(parent, base, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
@@ -122,7 +123,7 @@ func (u *unpacking) attributes(parent int, base string, header *tar.Header) erro
 		if u.overlay && isOverlays(name) {
 			continue
 		}
-		err := unix.Lsetxattr(through(parent, base), name, []byte(value), 0)
+		err := unix.Lsetxattr(files.Through(parent, base), name, []byte(value), 0)
 		if errors.Is(err, unix.ENOTSUP) && name != "security.capability" {
 			continue // a file system without them, or a name space that it does not have
 		}
@@ -131,20 +132,6 @@ func (u *unpacking) attributes(parent int, base string, header *tar.Header) erro
 		}
 	}
 	return nil
-}
-
-// through is a path for what has no form with a descriptor: there is no setxattrat before Linux 6.13. The magic
-// link stands for the directory that is open.
-func through(parent int, base string) string {
-	return "/proc/self/fd/" + strconv.Itoa(parent) + "/" + base
-}
-
-func modTime(header *tar.Header) unix.Timespec {
-	at, err := unix.TimeToTimespec(header.ModTime)
-	if err != nil {
-		return unix.Timespec{} // a time that the kernel cannot hold
-	}
-	return at
 }
 
 func (u *unpacking) setTimes() error {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/simple-container/simple-container/final/internal/similar"
 )
 
 // A NotFoundError says that no image is called so.
@@ -70,7 +72,7 @@ func lookup(images []*Image, reference string) (*Image, error) {
 	case 1:
 		return matching[0], nil
 	case 0:
-		return nil, &NotFoundError{reference, similar(images, reference)}
+		return nil, &NotFoundError{reference, nearest(images, reference)}
 	}
 	ambiguous := &AmbiguousError{Prefix: reference}
 	for _, img := range matching {
@@ -107,43 +109,17 @@ func IsNotFound(err error) bool {
 	return ok
 }
 
-// similar returns the name among images that is the least different, if a slip of the hand could explain it.
-func similar(images []*Image, reference string) string {
-	best, least := "", 3
+// nearest returns the name among images that somebody may have meant.
+func nearest(images []*Image, reference string) string {
+	var candidates []string
 	for _, img := range images {
 		for _, full := range img.Names {
 			short := ShortName(full)
-			candidates := []string{short, strings.TrimSuffix(short, ":latest")}
 			if repository, tag, _ := SplitName(short); tag != "" && repository == reference {
 				return short // another tag of the same
 			}
-			for _, candidate := range candidates {
-				if d := distance(candidate, reference); d < least && d < len(reference) {
-					best, least = candidate, d
-				}
-			}
+			candidates = append(candidates, short, strings.TrimSuffix(short, ":latest"))
 		}
 	}
-	return best
-}
-
-// distance is how many characters are to be changed, added or taken away to make a of b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return similar.Name(reference, candidates)
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	files "github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // Unpack applies one layer, a tar archive, plain or compressed with gzip or zstd, to the directory dir, as the
@@ -237,7 +239,7 @@ func (u *unpacking) directoryEntry(parent int, base, name string, header *tar.He
 	if err := u.attributes(parent, base, header); err != nil {
 		return err
 	}
-	u.times = append(u.times, directoryTime{name, modTime(header)})
+	u.times = append(u.times, directoryTime{name, files.ModTime(header)})
 	return u.note(parent, base)
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	files "github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A layer takes away what lower layers have by files with special names (OCI image specification, layer.md).
@@ -74,7 +76,7 @@ func reappear(parent int, base string) error {
 }
 
 func setOpaque(parent int, base string) error {
-	err := unix.Lsetxattr(through(parent, base), opaqueAttribute, []byte("y"), 0)
+	err := unix.Lsetxattr(files.Through(parent, base), opaqueAttribute, []byte("y"), 0)
 	return wrap("set attribute "+opaqueAttribute+" of", base, err)
 }
 

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// through is a path for what has no form with a descriptor: there is no getxattrat before Linux 6.13. The magic link
+// Through is a path for what has no form with a descriptor: there is no getxattrat before Linux 6.13. The magic link
 // stands for the directory that is open.
-func through(parent int, base string) string {
+func Through(parent int, base string) string {
 	return "/proc/self/fd/" + strconv.Itoa(parent) + "/" + base
 }
 
@@ -26,7 +26,7 @@ func isForeign(name string) bool {
 
 // Attributes returns the extended attributes of a file, but those that mean nothing elsewhere.
 func (e *Entry) Attributes() (map[string]string, error) {
-	at := through(e.Parent, e.Base)
+	at := Through(e.Parent, e.Base)
 	list, err := grown(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
 	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOENT) || err == nil && list == "" {
 		return nil, nil
@@ -69,7 +69,7 @@ func grown(read func(buf []byte) (int, error)) (string, error) {
 // Attribute returns one short extended attribute, whatever it is; empty if the file has none of the name.
 func (e *Entry) Attribute(name string) string {
 	var value [64]byte
-	n, err := unix.Lgetxattr(through(e.Parent, e.Base), name, value[:])
+	n, err := unix.Lgetxattr(Through(e.Parent, e.Base), name, value[:])
 	if err != nil {
 		return ""
 	}

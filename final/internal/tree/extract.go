@@ -163,7 +163,7 @@ func (x *extracting) directory(parent *os.File, base, name string, h *tar.Header
 	if err := x.attributes(parent, base, h); err != nil {
 		return err
 	}
-	x.times = append(x.times, directoryTime{name, modTime(h)})
+	x.times = append(x.times, directoryTime{name, ModTime(h)})
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (x *extracting) make(parent *os.File, base string, h *tar.Header, content i
 	if err != nil {
 		return err
 	}
-	at := modTime(h)
+	at := ModTime(h)
 	return unix.UtimesNanoAt(fd, base, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
@@ -241,7 +241,7 @@ func (x *extracting) attributes(parent *os.File, base string, h *tar.Header) err
 		if !ok || isForeign(name) || name == "security.capability" && !x.o.Owners {
 			continue
 		}
-		err := unix.Lsetxattr(through(int(parent.Fd()), base), name, []byte(value), 0)
+		err := unix.Lsetxattr(Through(int(parent.Fd()), base), name, []byte(value), 0)
 		if err != nil && !errors.Is(err, unix.ENOTSUP) {
 			return fmt.Errorf("set attribute %s: %w", name, err)
 		}
@@ -276,7 +276,8 @@ func chmod(parent *os.File, base string, mode uint32) error {
 	return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), mode)
 }
 
-func modTime(h *tar.Header) unix.Timespec {
+// ModTime is when a file of an archive was changed.
+func ModTime(h *tar.Header) unix.Timespec {
 	at, err := unix.TimeToTimespec(h.ModTime)
 	if err != nil {
 		return unix.Timespec{} // a time that the kernel cannot hold
