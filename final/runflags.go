@@ -46,6 +46,7 @@ func (f *runFlags) options(args []string, detach bool) (o engine.CreateOptions, 
 	if err := f.connection.options(&o); err != nil {
 		return o, err
 	}
+	o.Platform = f.platform
 	o.Name, o.AutoRemove, o.Rootfs, o.Pull, o.Wish = f.name, f.remove, f.rootfs, f.puller(), engine.PullWish(f.pull)
 	o.Once = o.Stdin && !detach
 	if f.flags.Changed("stop-timeout") {

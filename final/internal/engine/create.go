@@ -21,7 +21,8 @@ import (
 type CreateOptions struct {
 	ocispec.Options
 
-	Image string // a name or an id
+	Image    string // a name or an id
+	Platform string // that it is for, as linux/arm64; empty for any that is here, or this machine's
 	// Rootfs, if not empty, is a directory that takes the place of the image. It is the lowest layer: the container
 	// does not write to it.
 	Rootfs string

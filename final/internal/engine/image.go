@@ -4,6 +4,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -29,18 +31,28 @@ func (c *Container) useImage(ctx context.Context, o CreateOptions) error {
 	return err
 }
 
+// findImage finds the image that was asked for, for the platform that was asked for: one that is here for another is as
+// good as none.
 func findImage(ctx context.Context, store *image.Store, o CreateOptions) (*image.Image, error) {
-	switch {
-	case o.Image == image.LabName: // which is inside this program
-		return store.Lab()
-	case o.Wish == PullAlways && o.Pull != nil:
+	if o.Wish == PullAlways && o.Pull != nil && o.Image != image.LabName {
 		return o.Pull(ctx, store, o.Image)
 	}
-	img, err := store.Find(o.Image)
+	find := store.Find
+	if o.Image == image.LabName { // which is inside this program
+		find = func(string) (*image.Image, error) { return store.Lab() }
+	}
+	img, err := find(o.Image)
+	other := false
+	if err == nil {
+		err = img.CheckPlatform(o.Platform)
+		if _, other = errors.AsType[*image.PlatformError](err); other {
+			err = fmt.Errorf("image %s: %w", o.Image, err)
+		}
+	}
 	switch {
-	case !image.IsNotFound(err):
-		return img, err
-	case o.Wish == PullNever || o.Pull == nil:
+	case err == nil:
+		return img, nil
+	case !image.IsNotFound(err) && !other || o.Image == image.LabName || o.Wish == PullNever || o.Pull == nil:
 		return nil, err
 	}
 	return o.Pull(ctx, store, o.Image)

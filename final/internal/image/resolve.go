@@ -53,10 +53,36 @@ func resolve(ctx context.Context, ref name.Reference, o PullOptions, have *Store
 		return nil, err
 	}
 	// An index was searched for the platform; a name for a single image gives it whatever it is for.
-	if found.config.OS != platform.OS || found.config.Architecture != platform.Architecture {
-		return nil, fmt.Errorf("the image is for %s/%s, not for %s", found.config.OS, found.config.Architecture, platform)
+	if err := checkPlatform(found.config, platform); err != nil {
+		return nil, err
 	}
 	return found, nil
+}
+
+// A PlatformError says that an image is for another platform than the one that was asked for.
+type PlatformError struct{ Is, Want string }
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("the image is for %s, not for %s", e.Is, e.Want)
+}
+
+func checkPlatform(config *v1.ConfigFile, want *v1.Platform) error {
+	if config.OS != want.OS || config.Architecture != want.Architecture {
+		return &PlatformError{config.OS + "/" + config.Architecture, want.String()}
+	}
+	return nil
+}
+
+// CheckPlatform returns a [*PlatformError] if the image is for another platform, as linux/arm64; "" is any.
+func (i *Image) CheckPlatform(text string) error {
+	if text == "" {
+		return nil
+	}
+	want, err := platformOf(text)
+	if err != nil {
+		return err
+	}
+	return checkPlatform(&i.Config, want)
 }
 
 // find finds the manifest that a tag or digest stands for on a platform.
