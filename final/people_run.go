@@ -116,10 +116,10 @@ func (s *session) runInEngine(o engine.CreateOptions, p presence, detach bool, c
 	}
 	streams, release := p.streams()
 	defer release()
-	stop() // signals are the container's from now on, while it is started, too
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), c.Remove(engine.RemoveOptions{Volumes: true}))
 	}
+	stop() // signals are the container's from now on, while it is started, too
 	client, err := c.Start(&streams)
 	if err != nil {
 		return err
