@@ -24,8 +24,8 @@ func (e *Engine) Begin(id string) error {
 	}
 	report := os.NewFile(monitor.ReportFD, "report")
 	defer report.Close()
-	if _, err := unix.FcntlInt(monitor.NarrateFD, unix.F_GETFD, 0); err == nil {
-		e.Door.Explain = os.NewFile(monitor.NarrateFD, "explain")
+	if narrate := os.NewFile(monitor.NarrateFD, "explain"); !isNull(narrate) {
+		e.Door.Explain = narrate
 	}
 	c, err := e.load(id)
 	if err == nil {
@@ -86,6 +86,13 @@ func (c *Container) begin(report *os.File) error {
 		Cgroups: made.Cgroups,
 	}
 	return c.writeState()
+}
+
+// isNull tells whether a file is /dev/null, where nobody listens.
+func isNull(file *os.File) bool {
+	info, err := file.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	return err == nil && nullErr == nil && os.SameFile(info, null)
 }
 
 // writeBundle writes config.json.

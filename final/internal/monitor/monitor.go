@@ -42,16 +42,16 @@ import (
 // Name is the argv[0] of a monitor; the container's id follows, for people who look at ps.
 const Name = "simple-container monitor"
 
-// The descriptors that a monitor gets beside its standard streams, and those that begin gets of it.
+// The descriptors that a monitor gets beside its standard streams, and those that begin gets of it. None of them is
+// ever closed from the start, but /dev/null: the Go runtime opens files before we run, and would get its number.
 const (
 	controlFD = 3 // to the starter
 	lockFD    = 4 // a lock that lives as long as the monitor
-	explainFD = 5 // where begin says the kernel calls; closed if nobody listens
+	explainFD = 5 // where begin says the kernel calls; /dev/null if nobody listens
 
-	ReportFD   = 3 // begin's: a pipe for what it has to say
-	ConsoleFD  = 4 // begin's: the socket for the terminal's master; closed without terminal
-	NarrateFD  = 5 // begin's: for --explain; closed without
-	beginFiles = 6
+	ReportFD  = 3 // begin's: a pipe for what it has to say
+	ConsoleFD = 4 // begin's: the socket for the terminal's master; /dev/null without
+	NarrateFD = 5 // begin's: for --explain; /dev/null without
 )
 
 // Files in the container's directories.
@@ -161,17 +161,10 @@ func (m *monitor) begin() error {
 		return err
 	}
 	defer report.Close()
-	files := make([]uintptr, beginFiles)
-	copy(files, []uintptr{theirs.stdin.Fd(), theirs.stdout.Fd(), theirs.stderr.Fd(), reportEnd.Fd()})
-	files[ConsoleFD] = ^uintptr(0) // closed
-	if theirs.console != nil {
-		files[ConsoleFD] = theirs.console.Fd()
-	}
-	files[NarrateFD] = explainFD
-	if _, err := unix.FcntlInt(explainFD, unix.F_GETFD, 0); err != nil {
-		files = files[:NarrateFD]
-	}
-	pid, err := m.fork("begin", files)
+	pid, err := m.fork("begin", []uintptr{
+		theirs.stdin.Fd(), theirs.stdout.Fd(), theirs.stderr.Fd(),
+		ReportFD: reportEnd.Fd(), ConsoleFD: theirs.console.Fd(), NarrateFD: explainFD,
+	})
 	reportEnd.Close()
 	unix.Close(explainFD)
 	if err != nil {

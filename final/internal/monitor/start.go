@@ -57,9 +57,12 @@ func Start(o Options) (s *Starter, err error) {
 	}
 	defer errs.Close()
 	argv := append([]string{Name, o.ID, o.Dir, o.Run, o.modes()}, o.Program...)
-	files := []uintptr{null.Fd(), null.Fd(), errs.Fd(), theirs.Fd(), o.Lock.Fd()}
-	if o.Explain != nil {
-		files = append(files, o.Explain.Fd())
+	explain := o.Explain
+	if explain == nil {
+		explain = null
+	}
+	files := []uintptr{
+		null.Fd(), null.Fd(), errs.Fd(), controlFD: theirs.Fd(), lockFD: o.Lock.Fd(), explainFD: explain.Fd(),
 	}
 	// Cloneflags, not Unshareflags, for which package syscall would make all mounts private: volumes could not
 	// be shared any more.

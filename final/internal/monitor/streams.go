@@ -63,6 +63,8 @@ func (s *streams) open() (theirs *ends, err error) {
 			return nil, os.NewSyscallError("socketpair", err)
 		}
 		s.console, theirs.console = os.NewFile(uintptr(pair[0]), "console"), os.NewFile(uintptr(pair[1]), "console")
+	} else if theirs.console, err = os.Open(os.DevNull); err != nil {
+		return nil, err
 	}
 	if s.is(modeStdin) && !s.is(modeTerminal) {
 		if theirs.stdin, s.input, err = os.Pipe(); err != nil {
