@@ -4,18 +4,39 @@ package monitor
 
 import (
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// shrink gives back what this process has of the program's file in memory. It is a large program, of which a monitor
+// shrink gives back the memory that was needed for the beginning only.
+func shrink() {
+	freeHeap()
+	freeProgram()
+}
+
+// freeHeap gives back what the heap does not use. With transparent huge pages the kernel backs two megabytes where one
+// page was touched first, and Go, which takes those that it has not touched for not there yet, has nothing to give
+// back. When they have been allocated, it has. The blocks are small, so that they find the gaps.
+func freeHeap() {
+	const block, all = 64 << 10, 4 << 20 // the heap grows by so much at a time
+	var blocks [all / block][]byte
+	for i := range blocks {
+		blocks[i] = make([]byte, block)
+	}
+	runtime.KeepAlive(&blocks)
+	debug.FreeOSMemory()
+}
+
+// freeProgram gives back what this process has of the program's file in memory. It is a large program, of which a monitor
 // needs little, and the kernel maps sixteen pages where one was asked for. What is needed again comes back from the
 // page cache: these are mappings that nobody has written to.
 //
 //	00400000-00c2f000 r-xp 00000000 08:01 1234567    /usr/local/bin/final
-func shrink() {
+func freeProgram() {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return // it stays large

@@ -117,7 +117,6 @@ func (m *monitor) live() error {
 	if m.pid == 0 {
 		return m.end() // begin has said why
 	}
-	debug.FreeOSMemory()
 	shrink()
 	exit := m.await()
 	m.attach.hurry()
