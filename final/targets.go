@@ -112,7 +112,7 @@ func named(targets []metrics.Target, names []string) (picked []metrics.Target, e
 			}
 		}
 		if i < 0 {
-			return nil, fmt.Errorf("container %q: %w (see final list)", name, runtime.ErrNotExist)
+			return nil, fmt.Errorf("container %q: %w (see final ps and final list)", name, runtime.ErrNotExist)
 		}
 		picked = append(picked, targets[i])
 	}

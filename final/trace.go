@@ -64,7 +64,10 @@ func (s *session) traced(id string) (c *runtime.Container, err error) {
 			err = fmt.Errorf("container %s does not run: final start %s, or to see its command begin, final trace run", id, id)
 		}
 	case engine.IsNotFound(err):
-		c, err = s.runtime().Load(id)
+		var own error
+		if c, own = s.runtime().Load(id); !errors.Is(own, runtime.ErrNotExist) {
+			err = own
+		}
 	}
 	if err != nil {
 		return nil, err

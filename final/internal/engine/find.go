@@ -89,6 +89,9 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 	}
 	if checkName(reference) == nil {
 		id, err := os.Readlink(filepath.Join(e.names(), reference))
+		if errors.Is(err, fs.ErrPermission) { // who is not root cannot tell
+			return "", err
+		}
 		if err == nil {
 			if _, err := os.Lstat(e.dir(id)); err == nil {
 				return id, nil
