@@ -19,6 +19,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/monitor"
+	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 // TestLife: from run to rm, with the exit code, the streams apart and the log.
@@ -111,6 +112,26 @@ func TestStop(t *testing.T) {
 	if err := stubborn.Kill(unix.SIGTERM); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("kill: %v", err)
 	}
+}
+
+// TestUnreaped: a process that has ended, and for which its parent outside does not wait, keeps the container from its
+// end. That is said instead of waiting for ever.
+func TestUnreaped(t *testing.T) {
+	w := newWorld(t)
+	c := w.start(nil, "sleep", "1000")
+	p, err := c.ExecProcess(ExecOptions{Args: []string{"true"}})
+	w.must(err)
+	child, err := c.Exec(runtime.ExecOptions{Process: p})
+	w.must(err)
+	w.must(c.kill(unix.SIGKILL))
+	err = c.awaitKilled(500 * time.Millisecond)
+	want := fmt.Sprintf("its process %d (true) has ended, and the parent of that, %d (", child.Pid, os.Getpid())
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("awaitKilled: %v; want %q in it", err, want)
+	}
+	_, err = unix.Wait4(child.Pid, nil, 0, nil)
+	w.must(errors.Join(err, child.Pidfd.Close()))
+	w.must(c.awaitKilled(killPatience))
 }
 
 // TestPaused: it does not count as ended, and is stopped all the same.

@@ -56,7 +56,7 @@ func (c *Container) Remove(o RemoveOptions) error {
 // killMonitored kills the container until its monitor has ended. That may be making it still: whoever wanted it started
 // was killed, and there is nothing to kill yet.
 func (c *Container) killMonitored() error {
-	for {
+	for begin := time.Now(); time.Since(begin) < killPatience; {
 		if err := c.kill(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 			return err
 		}
@@ -64,6 +64,7 @@ func (c *Container) killMonitored() error {
 			return nil
 		}
 	}
+	return c.awaitKilled(0)
 }
 
 func (c *Container) exists() bool {

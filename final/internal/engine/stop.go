@@ -19,7 +19,7 @@ import (
 func (c *Container) Kill(signal unix.Signal) error {
 	err := c.kill(signal)
 	if err == nil && signal == unix.SIGKILL {
-		return c.awaitMonitor()
+		return c.awaitKilled(killPatience)
 	}
 	return err
 }
@@ -63,6 +63,7 @@ func (c *Container) Stop(signal unix.Signal, seconds *int) error {
 		if err := c.kill(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 			return err
 		}
+		return c.awaitKilled(killPatience)
 	}
 	return c.awaitMonitor()
 }
