@@ -3,13 +3,12 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +37,7 @@ different ones do not. A network that nobody creates is "bridge", where all are 
 // A networkWish is what the flags of create say.
 type networkWish struct {
 	subnets, gateways, labels []string
+	driver                    string
 	noIPv6, internal          bool
 	mtu                       int
 }
@@ -68,12 +68,15 @@ func networkCreateCommand(s *session) *cobra.Command {
 	flags.BoolVar(&f.internal, "internal", false, "no way out of it, nor in")
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "label NAME=VALUE")
 	flags.IntVar(&f.mtu, "mtu", 0, "largest packet (default the uplink's)")
-	flags.StringP("driver", "d", "bridge", "accepted, as Docker's: only bridge")
+	flags.StringVarP(&f.driver, "driver", "d", "bridge", "accepted, as Docker's: only bridge")
 	return command
 }
 
 // network reads the flags.
 func (f *networkWish) network(name string) (n network.Network, err error) {
+	if f.driver != "bridge" {
+		return n, fmt.Errorf("--driver %q: want bridge: there is no other", f.driver)
+	}
 	n = network.Network{Name: name, NoIPv6: f.noIPv6, Internal: f.internal, MTU: f.mtu, Labels: map[string]string{}}
 	if f.mtu != 0 && (f.mtu < 1280 || f.mtu > 65535) {
 		return n, fmt.Errorf("--mtu %d: want 1280 to 65535", f.mtu)
@@ -107,32 +110,46 @@ func (f *networkWish) network(name string) (n network.Network, err error) {
 	return n, nil
 }
 
+// A networkRow is a line of ls. The names are those of Docker's templates, as far as it has them.
+type networkRow struct {
+	Name, Driver, Scope, Bridge, Subnet, Subnet6, Labels string
+	Internal                                             bool
+}
+
+var networkColumns = []column[networkRow]{
+	{"NAME", func(r networkRow) string { return r.Name }},
+	{"BRIDGE", func(r networkRow) string { return orDash(r.Bridge) }},
+	{"SUBNET", func(r networkRow) string { return orDash(r.Subnet) }},
+	{"SUBNET6", func(r networkRow) string { return orDash(r.Subnet6) }},
+	{"INTERNAL", func(r networkRow) string { return strconv.FormatBool(r.Internal) }},
+}
+
 func networkListCommand(s *session) *cobra.Command {
 	var quiet bool
+	var format string
 	command := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"},
 		Short: "List networks",
 		Args:  noArguments,
-		RunE: func(command *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			list, err := s.engine().Networks().List()
 			if err != nil {
 				return err
 			}
-			out := tabwriter.NewWriter(command.OutOrStdout(), 0, 8, 3, ' ', 0)
-			if !quiet {
-				fmt.Fprintln(out, "NAME\tBRIDGE\tSUBNET\tSUBNET6\tINTERNAL")
-			}
+			var rows []networkRow
 			for _, n := range list {
-				if quiet {
-					fmt.Fprintln(out, n.Name)
-					continue
-				}
-				fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%t\n", n.Name, orDash(n.Bridge), prefixText(n.Subnet), prefixText(n.Subnet6), n.Internal)
+				rows = append(rows, networkRow{
+					n.Name, "bridge", "local", n.Bridge, prefixText(n.Subnet), prefixText(n.Subnet6), joinLabels(n.Labels), n.Internal,
+				})
 			}
-			return out.Flush()
+			if quiet {
+				format = "{{.Name}}"
+			}
+			return printRows(format, networkColumns, rows)
 		},
 	}
 	command.Flags().BoolVarP(&quiet, "quiet", "q", false, "only the names")
+	command.Flags().StringVar(&format, "format", "", "table, json, or a template of Go, as {{.Name}}")
 	return command
 }
 
@@ -145,7 +162,7 @@ func orDash(text string) string {
 
 func prefixText(p netip.Prefix) string {
 	if !p.IsValid() {
-		return "-"
+		return ""
 	}
 	return p.String()
 }
@@ -166,28 +183,29 @@ type connectedContainer struct {
 }
 
 func networkInspectCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	var format string
+	command := &cobra.Command{
 		Use:   "inspect NETWORK...",
 		Short: "Say all there is to say of networks, in JSON",
 		Args:  arguments(1, -1),
-		RunE: func(command *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			host := s.engine().Networks()
-			list := []inspectedNetwork{}
+			var found []any
 			var errs []error
 			for _, name := range args {
 				n, err := host.Inspect(name)
 				if err == nil {
 					var with inspectedNetwork
 					with, err = inspectNetwork(host, n)
-					list = append(list, with)
+					found = append(found, with)
 				}
 				errs = append(errs, err)
 			}
-			out := json.NewEncoder(command.OutOrStdout())
-			out.SetIndent("", "    ")
-			return errors.Join(append(errs, out.Encode(list))...)
+			return errors.Join(append([]error{printInspected(format, found)}, errs...)...)
 		},
 	}
+	command.Flags().StringVarP(&format, "format", "f", "", "json, or a template of Go, as {{.Subnet}}")
+	return command
 }
 
 func inspectNetwork(host *network.Host, n *network.Network) (inspectedNetwork, error) {

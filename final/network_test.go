@@ -14,7 +14,10 @@ func TestNetworkVerbs(t *testing.T) {
 		final network create office || echo "code $?"
 		final network create --subnet 10.1.2.128/25 other || echo "code $?"
 		final network create --mtu 12 small || echo "code $?"
+		final network create --driver overlay wide || echo "code $?"
 		final network ls -q
+		final network ls --format '{{.Name}} {{.Subnet}} {{.Internal}}' | grep office
+		final network inspect -f '{{.Name}} {{.Gateway}} {{len .Containers}}' office
 		final run -d --name web --network office --ip 10.1.2.7 -p 8080:80 -p 127.0.0.1:5300:53/udp lab httpd -p 80 -t hello >/dev/null
 		echo -- ports
 		final port web
@@ -53,9 +56,13 @@ func TestNetworkVerbs(t *testing.T) {
 		code 1
 		final: --mtu 12: want 1280 to 65535
 		code 1
+		final: --driver "overlay": want bridge: there is no other
+		code 1
 		bridge
 		office
 		vault
+		office 10.1.2.0/24 false
+		office 10.1.2.1 0
 		-- ports
 		53/udp -> 127.0.0.1:5300
 		80/tcp -> 0.0.0.0:8080

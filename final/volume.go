@@ -37,11 +37,15 @@ it, if it is not there, and rm leaves it.`,
 
 func volumeCreateCommand(s *session) *cobra.Command {
 	var texts []string
+	var driver string
 	command := &cobra.Command{
 		Use:   "create [NAME]",
 		Short: "Create a volume, unless it is there, and print its name",
 		Args:  arguments(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if driver != "local" {
+				return fmt.Errorf("--driver %q: want local: there is no other", driver)
+			}
 			labels := map[string]string{}
 			for _, text := range texts {
 				name, value, err := ocispec.ParseLabel("label", text)
@@ -58,7 +62,7 @@ func volumeCreateCommand(s *session) *cobra.Command {
 		},
 	}
 	command.Flags().StringArrayVarP(&texts, "label", "l", nil, "label NAME=VALUE")
-	command.Flags().StringP("driver", "d", "local", "accepted, as Docker's: only local")
+	command.Flags().StringVarP(&driver, "driver", "d", "local", "accepted, as Docker's: only local")
 	return command
 }
 

@@ -37,6 +37,9 @@ var filters = map[string]func(c *Container, value string) bool{
 	"since":   nil,
 }
 
+// statuses are what containers can be; and Docker's others, which none is here.
+var statuses = []string{"created", "starting", "running", "paused", "exited", "restarting", "removing", "dead"}
+
 // ParseFilter reads KEY=VALUE, as often as there are.
 func ParseFilter(texts []string) (Filter, error) {
 	f := Filter{}
@@ -49,6 +52,9 @@ func ParseFilter(texts []string) (Filter, error) {
 			}
 			slices.Sort(keys)
 			return nil, fmt.Errorf("--filter %q: want KEY=VALUE, with one of the keys %s", text, strings.Join(keys, ", "))
+		}
+		if key == "status" && !slices.Contains(statuses, value) {
+			return nil, fmt.Errorf("--filter %q: want one of the statuses %s", text, strings.Join(statuses, ", "))
 		}
 		f[key] = append(f[key], value)
 	}

@@ -88,7 +88,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %d containers, %v; want %d", text, len(list), err, want)
 		}
 	}
-	for _, text := range []string{"color=red", "name", ""} {
+	for _, text := range []string{"color=red", "name", "status=walking", ""} {
 		if _, err := ParseFilter([]string{text}); err == nil {
 			t.Errorf("%q: no error", text)
 		}
