@@ -67,7 +67,7 @@ func (c *Container) begin(report *os.File) error {
 	}
 	made, err := c.engine.OCI.Create(c.ID, o)
 	if err != nil {
-		return err
+		return c.mismatch(err)
 	}
 	if _, err := fmt.Fprintf(report, "created %d %s\n", made.Pid, oomFile(made.Cgroups)); err != nil {
 		return err

@@ -170,6 +170,32 @@ func (c *Container) fillVolume(m ocispec.Mount) error {
 	return image.Copy(fmt.Sprintf("/proc/self/fd/%d/.", place.Fd()), m.Source)
 }
 
+// mismatch explains the failure of a mount of a file over a directory, or of a directory over a file: all that the
+// kernel says of it is EINVAL.
+func (c *Container) mismatch(err error) error {
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	kind := map[bool]string{true: "directory", false: "file"}
+	for _, m := range c.Mounts {
+		source, statErr := os.Stat(m.Source)
+		if m.Type == ocispec.Tmpfs || statErr != nil {
+			continue
+		}
+		place, openErr := openIn(c.path("rootfs"), m.Target, unix.O_PATH)
+		if openErr != nil {
+			continue // it was made for the mount
+		}
+		target, statErr := place.Stat()
+		place.Close()
+		if statErr == nil && source.IsDir() != target.IsDir() {
+			return fmt.Errorf("mount %s: %s is a %s, and what is there in the image a %s: %w",
+				m.Target, m.Source, kind[source.IsDir()], kind[target.IsDir()], err)
+		}
+	}
+	return err
+}
+
 // openIn opens a path below a root, as a process with that root would: links lead nowhere else.
 func openIn(root, path string, flags uint64) (*os.File, error) {
 	inside, err := tree.Open(root)
