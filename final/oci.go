@@ -78,9 +78,14 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	if s.dataRoot, err = filepath.Abs(s.dataRoot); err != nil {
 		return nil, nil, err
 	}
+	placed := false
 	flags.Visit(func(f *flag) {
+		placed = placed || f.Name == "root"
 		s.oci = s.oci || !slices.Contains([]string{"data-root", "explain", "executor", "version", "help"}, f.Name)
 	})
+	if !placed {
+		s.root = ownRoot()
+	}
 	rest = flags.Args()
 	switch {
 	case s.version:
@@ -183,7 +188,7 @@ func (v verb) call(s *session, args []string) error {
 		return fmt.Errorf("%s: %d arguments: want: final %s", v.name(), flags.NArg(), v.use)
 	}
 	if v.hasContainer() {
-		if err := needRoot(v.name()); err != nil {
+		if err := s.needPlace(v.name()); err != nil {
 			return err
 		}
 	}

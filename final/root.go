@@ -5,7 +5,30 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
+
+// Containers are root's, but for those of the OCI runtime that have a user namespace: these anybody may have, with
+// their states where other programs of the session have theirs.
+
+// ownRoot is where this user's containers have their states.
+func ownRoot() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); os.Geteuid() != 0 && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "simple-container/oci")
+	}
+	return kernel.OCIStateDir
+}
+
+// needPlace refuses an OCI verb to who is not root and has no such place.
+func (s *session) needPlace(verb string) error {
+	if os.Geteuid() == 0 || s.root != kernel.OCIStateDir {
+		return nil
+	}
+	return fmt.Errorf("%s: %s is root's, and XDG_RUNTIME_DIR, where user %d could have a place, is not set: "+
+		"sudo final %[1]s ..., or final --root DIR %[1]s ...", verb, s.root, os.Geteuid())
+}
 
 // needRoot refuses a verb to who is not root: in one piece, and before the first of many calls that the kernel
 // would refuse. Who is root of a user namespace passes, and may do there what the namespace allows.

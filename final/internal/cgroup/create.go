@@ -38,7 +38,8 @@ func (g *Group) Create(door *kernel.Door, resources *specs.LinuxResources) (err 
 // make makes what Create has found to be right.
 func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes []change) (err error) {
 	var made []string
-	fresh := true // the group is there in no tree yet
+	var without []string // the trees in which there can be none
+	fresh := true        // the group is there in no tree yet
 	defer func() {
 		if err == nil {
 			return
@@ -52,14 +53,23 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 	for _, p := range g.parts {
 		new, err := p.mkdir(door, p.dir, resources, g.unit != nil)
 		made = append(made, new...)
-		if err != nil && !g.spared(door, p, changes, err) {
-			return err
+		if err != nil {
+			if err := p.spare(changes, err); err != nil {
+				return err
+			}
+			without = append(without, p.dir)
 		}
 		fresh = fresh && slices.Contains(new, p.dir)
 	}
-	g.parts = slices.DeleteFunc(g.parts, func(p *part) bool { return p.dir == "" })
-	if len(g.parts) == 0 {
-		return fmt.Errorf("linux.cgroupsPath: none of the cgroup trees can be written: %w", unix.EACCES)
+	g.parts = slices.DeleteFunc(g.parts, func(p *part) bool { return slices.Contains(without, p.dir) })
+	if g.None() {
+		if len(devicesOf(resources)) > 0 {
+			door.Skip("linux.resources.devices", "no cgroup is delegated to this user, who cannot make device nodes either")
+		}
+		return nil
+	}
+	for _, dir := range without {
+		door.Skip("cgroup "+dir, "not delegated to this user")
 	}
 	if !fresh {
 		if changes, err = g.changes(resources, readFile); err != nil {
@@ -72,18 +82,28 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 	return g.allow(door, devicesOf(resources), fresh)
 }
 
-// spared tells whether the container can do without the group in one tree: if this user may not make groups
-// there, and no limit needs it. It takes the part out.
-func (g *Group) spared(door *kernel.Door, p *part, changes []change, err error) bool {
+// spare is nil if the container can do without the group in this tree: if this user may not make groups there, and no
+// limit needs it. Such a limit is refused by name.
+func (p *part) spare(changes []change, err error) error {
 	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
-	needed := slices.ContainsFunc(changes, func(c change) bool { return c.part == p })
-	if !denied || needed || os.Geteuid() == 0 && !inUserNamespace() {
-		return false
+	if !denied || !confined() {
+		return err
 	}
-	door.Skip("cgroup "+p.dir, err.Error())
-	p.dir = ""
-	return true
+	i := slices.IndexFunc(changes, func(c change) bool { return c.part == p })
+	if i < 0 {
+		return nil
+	}
+	return fmt.Errorf("linux.resources.%s: %s: no cgroup is delegated to this user: %w", changes[i].field, changes[i].value, err)
 }
+
+// confined tells whether this process has less than all the rights that there are.
+func confined() bool { return os.Geteuid() != 0 || inUserNamespace() }
+
+// None tells whether the group is in no tree.
+func (g *Group) None() bool { return len(g.parts) == 0 && g.unit == nil }
+
+// errNone is for whoever asks a container without a group for what only a group has.
+var errNone = errors.New("the container has no cgroup: none was delegated to the user who made it")
 
 // mkdir makes the group's directory in one tree, and those above it. It returns what it made. Taken says that
 // it may have processes: that systemd made it, with the container's first.

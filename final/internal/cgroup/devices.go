@@ -168,7 +168,7 @@ func (g *Group) allow(door *kernel.Door, devices []specs.LinuxDeviceCgroup, fres
 	default:
 		return refuse("devices", len(devices), "no devices controller is mounted, and no cgroup2 tree")
 	}
-	if errors.Is(err, unix.EPERM) && inUserNamespace() {
+	if errors.Is(err, unix.EPERM) && confined() {
 		door.Skip("linux.resources.devices", "in a user namespace device nodes cannot be made")
 		return nil
 	}

@@ -17,6 +17,9 @@ import (
 // freezer is where the group can be frozen: by the controller of v1 where that is mounted, as everyone who
 // looks at a hybrid machine expects, else by cgroup2, which needs no controller for it (since Linux 5.2).
 func (g *Group) freezer() (*part, error) {
+	if g.None() {
+		return nil, errNone
+	}
 	if p := g.part("freezer"); p != nil {
 		return p, nil
 	}
@@ -50,6 +53,9 @@ func (g *Group) Thaw(door *kernel.Door) error {
 
 // Frozen tells whether the group is frozen, or about to be. A group that is gone is not.
 func (g *Group) Frozen() (bool, error) {
+	if g.None() {
+		return false, nil
+	}
 	p, err := g.freezer()
 	if err != nil {
 		return false, err

@@ -174,6 +174,9 @@ func (g *Group) Below(path string) (*Group, error) {
 	if !filepath.IsLocal(path) {
 		return nil, fmt.Errorf("cgroup %q: want a path below the container's own", path)
 	}
+	if g.None() {
+		return nil, fmt.Errorf("cgroup %q: %w", path, errNone)
+	}
 	below := &Group{}
 	for _, p := range g.parts {
 		below.parts = append(below.parts, &part{Hierarchy: p.Hierarchy, dir: filepath.Join(p.dir, path)})
@@ -207,6 +210,9 @@ func (g *Group) Exists() bool {
 
 // Update changes the limits that resources has; the others stay.
 func (g *Group) Update(door *kernel.Door, resources *specs.LinuxResources) error {
+	if g.None() {
+		return errNone
+	}
 	if g.unit != nil {
 		if err := g.updateUnit(door, resources); err != nil {
 			return err

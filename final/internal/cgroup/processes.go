@@ -17,6 +17,9 @@ import (
 // Pids returns the processes of the group; with all, also those in groups below it. A group that is gone has
 // none. They are listed by cgroup2 where it is mounted, else by any tree: all have the same processes.
 func (g *Group) Pids(all bool) ([]int, error) {
+	if g.None() {
+		return nil, errNone
+	}
 	groups := []string{g.book().dir}
 	if all {
 		var err error
@@ -67,6 +70,9 @@ func pidsIn(group string) (pids []int, err error) {
 // that fork meanwhile: by cgroup.kill in one write (v2, since Linux 5.14), else by killing until nobody is
 // left; and also those that are frozen. It does not wait for them to end.
 func (g *Group) Kill(door *kernel.Door, signal unix.Signal) error {
+	if g.None() {
+		return errNone
+	}
 	p := g.book()
 	if signal == unix.SIGKILL && p.Version == 2 {
 		err := door.Write(p.dir+"/cgroup.kill", "1")

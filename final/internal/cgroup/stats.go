@@ -31,6 +31,9 @@ const noLimit = math.MaxUint64
 
 // Stats measures the group.
 func (g *Group) Stats() (*Stats, error) {
+	if g.None() {
+		return nil, errNone
+	}
 	s := &Stats{Hugetlb: map[string]Hugetlb{}}
 	var errs []error
 	for _, row := range []struct {

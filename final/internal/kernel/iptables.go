@@ -3,9 +3,6 @@
 package kernel
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
 	"os/exec"
 	"strings"
 )
@@ -40,39 +37,18 @@ func IptablesVariants() []Iptables {
 // IptablesSave returns all rules of a variant, in iptables-save's words. It names no table: that would make
 // the kernel load the table.
 func (d *Door) IptablesSave(v Iptables) (string, error) {
-	return d.run(v.Save)
+	return d.Run(v.Save)
 }
 
 // Iptables runs one command. -w waits while another program changes the rules, where the tool would
 // otherwise give up.
 func (d *Door) Iptables(v Iptables, args ...string) error {
-	_, err := d.run(v.Name, append([]string{"-w"}, args...)...)
+	_, err := d.Run(v.Name, append([]string{"-w"}, args...)...)
 	return err
-}
-
-// run runs a tool and returns what it prints; its complaint, if it fails, is in the error.
-func (d *Door) run(name string, args ...string) (stdout string, err error) {
-	words := make([]string, len(args))
-	for i, arg := range args {
-		words[i] = quote(arg)
-	}
-	shell := strings.TrimSpace(name + " " + strings.Join(words, " "))
-	err = d.Do(Call{Op: "execve", Object: shell, Shell: shell}, func() error {
-		var out, complaint bytes.Buffer
-		cmd := exec.Command(name, args...)
-		cmd.Stdout, cmd.Stderr = &out, &complaint
-		err := cmd.Run()
-		stdout = out.String()
-		if _, ok := errors.AsType[*exec.ExitError](err); ok {
-			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
-		}
-		return err
-	})
-	return stdout, err
 }
 
 // IptablesVersion returns what iptables says of itself: iptables v1.8.9 (nf_tables).
 func (d *Door) IptablesVersion() (string, error) {
-	text, err := d.run("iptables", "--version")
+	text, err := d.Run("iptables", "--version")
 	return strings.TrimSpace(text), err
 }

@@ -41,6 +41,7 @@ type Options struct {
 	NoFile  *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
 
 	NewKeyring bool // the process gets a session keyring of its own
+	Rootless   bool // the parent is not root: it reaches the process in /proc only as long as that is not hidden
 	ListenPID  bool // the command is told its own pid, which the parent says after the first Go
 
 	// TargetKinds are the CLONE_NEW* of those namespaces of the target that are to be joined.
@@ -148,16 +149,26 @@ func (c *create) build(parts ...func() error) (*op.List, error) {
 func (c *create) isolate() error {
 	closeRange := op.CloseRange(c.o.First, 0)
 	closeRange.Why = "a directory of the host that somebody left open would be a way out"
-	hide := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(0))
-	hide.Why = "nobody in the container may look into this process, or trace it, before it becomes the command"
-	c.Add(closeRange, hide)
+	c.Add(closeRange)
+	if !c.o.Rootless {
+		c.hide()
+	}
 	c.resetSignals()
 	return nil
+}
+
+func (c *create) hide() {
+	hide := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(0))
+	hide.Why = "nobody in the container may look into this process, or trace it, before it becomes the command"
+	c.Add(hide)
 }
 
 // awaitParent waits for the parent's half of the work.
 func (c *create) awaitParent() error {
 	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
+	if c.o.Rootless {
+		c.hide()
+	}
 	return nil
 }
 

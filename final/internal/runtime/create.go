@@ -55,7 +55,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkConsole(s.Process, o.Console); err != nil {
+	if err := errors.Join(checkRootless(s), checkConsole(s.Process, o.Console)); err != nil {
 		return nil, err
 	}
 	if err := handDown(s, o.ListenFDs); err != nil {
@@ -98,6 +98,9 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 		return nil, err
 	}
 	undo.push(func() error { return group.Remove(r.Door) })
+	if err := checkEnd(s, group); err != nil {
+		return nil, err
+	}
 
 	b, err := c.begin(s, group, o)
 	if err != nil {
@@ -293,6 +296,11 @@ func (c *Container) equip(b *side, s *specs.Spec, group *cgroup.Group, o CreateO
 	}
 	if err := c.moveDevices(b.Pid, s); err != nil {
 		return err
+	}
+	if group.None() { // then nobody would find the process but by its pid
+		if err := c.settle(b.Pid); err != nil {
+			return err
+		}
 	}
 	b.explain(r.Door.Explain, firstMessage(s))
 	if err := send(b.sync, plan.Go); err != nil {

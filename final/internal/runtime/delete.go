@@ -67,7 +67,7 @@ func (c *Container) end() error {
 	if err := c.kill(); err != nil {
 		return err
 	}
-	if c.Pid == 0 {
+	if c.Pid == 0 && len(c.Cgroups) > 0 {
 		if err := c.awaitEmpty(); err != nil {
 			return err
 		}

@@ -115,6 +115,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
 		return nil, err
 	}
+	options.Host.DenySetgroups = setgroupsDenied(c.Pid)
 	group, err := c.execGroup(o.Cgroup)
 	if err != nil {
 		return nil, err

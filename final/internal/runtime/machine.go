@@ -60,6 +60,7 @@ func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *
 			return err
 		}
 	}
+	o.Host.DenySetgroups = deniesSetgroups(s)
 	giveHome(s.Process, c.Rootfs)
 	o.ID, o.NewKeyring = c.ID, !asked.NoNewKeyring
 	o.Rootfs = rootfs.Options{
@@ -100,7 +101,7 @@ func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Proce
 	if err != nil {
 		return err
 	}
-	o.Ignored = status.ignored
+	o.Ignored, o.Rootless = status.ignored, rootless()
 	if o.Host, err = host(s, p, status); err != nil {
 		return err
 	}

@@ -1,0 +1,154 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/simple-container/simple-container/final/internal/runtime"
+)
+
+// rootless has the victim made by a user who is nobody, out of what `final spec --rootless` gives him.
+func (v *victim) rootless() {
+	v.Helper()
+	terminal, env := v.spec.Process.Terminal, v.spec.Process.Env
+	v.spec = runtime.ExampleSpec(true)
+	v.spec.Process.Terminal, v.spec.Process.Env, v.spec.Root.Readonly = terminal, env, false
+	v.spec.Linux.UIDMappings[0].HostID, v.spec.Linux.GIDMappings[0].HostID = nobody().Uid, nobody().Gid
+	text, err := os.ReadFile(v.program)
+	if err == nil {
+		v.program = filepath.Join(v.dir, "final") // where he may go
+		err = os.WriteFile(v.program, text, 0o755)
+	}
+	if err == nil {
+		err = os.Mkdir(filepath.Join(v.dir, "state"), 0o700)
+	}
+	if err != nil {
+		v.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(v.dir, "state"), v.image("")} {
+		if err := os.Chown(path, int(nobody().Uid), int(nobody().Gid)); err != nil {
+			v.Fatal(err)
+		}
+	}
+	v.caller = func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody()} }
+}
+
+// TestRootless: a user who is not root has containers too, as the root of their user namespaces, and nobody on the host.
+func TestRootless(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.rootless()
+		out := v.run("sh", "-c", "id -u; cat /proc/self/setgroups; hostname; touch /made; echo x > /dev/null; grep Groups /proc/self/status")
+		if want := "0\ndeny\ncontainer\nGroups:\t \n"; out != want {
+			t.Errorf("it says %q, want %q", out, want)
+		}
+		var stat syscall.Stat_t
+		if err := syscall.Stat(v.image("made"), &stat); err != nil || stat.Uid != nobody().Uid || stat.Gid != nobody().Gid {
+			t.Errorf("what it made belongs to %d:%d, %v; want it the user's", stat.Uid, stat.Gid, err)
+		}
+		v.start("sleep", "60")
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", v.pid()))
+		if uid := fieldOf(t, string(text), "Uid"); err != nil || uid != "65534\t65534\t65534\t65534" {
+			t.Errorf("on the host its user is %q, %v; want nobody", uid, err)
+		}
+		if out := v.exec("sh", "-c", "id -u; hostname"); out != "0\ncontainer\n" {
+			t.Errorf("exec: %q", out)
+		}
+		for _, line := range []string{"pause ID", "ps ID", "update --pids-limit 5 ID", "events --stats ID", "kill --all ID KILL"} {
+			_, complaint, code := v.final(strings.Fields(strings.ReplaceAll(line, "ID", v.id))...)
+			if code == 0 || !strings.Contains(complaint, "no cgroup: none was delegated") {
+				t.Errorf("%s: exit code %d, %s; want it refused, as there is no cgroup", line, code, complaint)
+			}
+		}
+		if _, complaint, code := v.final("kill", v.id, "KILL"); code != 0 {
+			t.Error(complaint)
+		}
+		waitStopped(t, v)
+		if _, complaint, code := v.final("delete", v.id); code != 0 {
+			t.Error(complaint)
+		}
+	})
+}
+
+// TestRootlessRefused: what takes root is refused by name, and leaves nothing.
+func TestRootlessRefused(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.rootless()
+		without := func(kind specs.LinuxNamespaceType) func() {
+			return func() {
+				var rest []specs.LinuxNamespace
+				for _, n := range v.spec.Linux.Namespaces {
+					if n.Type != kind {
+						rest = append(rest, n)
+					}
+				}
+				v.spec.Linux.Namespaces = rest
+			}
+		}
+		pids, weight := int64(5), uint16(100)
+		limits := func(r specs.LinuxResources) func() { return func() { v.spec.Linux.Resources = &r } }
+		original := *v.spec.Linux
+		for _, test := range []struct {
+			words  string
+			change func()
+		}{
+			{"linux.namespaces: no new PID namespace, and no cgroup is delegated to user 65534", without(specs.PIDNamespace)},
+			{"linux.resources.pids.limit: 5: no cgroup is delegated to this user", limits(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &pids}})},
+			{"linux.resources.", limits(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}})},
+			{"linux.uidMappings: ", func() {
+				v.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
+			}},
+			{"linux.gidMappings: ", func() {
+				v.spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: nobody().Gid, Size: 2}}
+			}},
+			{"linux.namespaces: no new user namespace, and user 65534 is not root: add one (final spec --rootless has it)", func() {
+				without(specs.UserNamespace)()
+				v.spec.Linux.UIDMappings, v.spec.Linux.GIDMappings = nil, nil
+			}},
+		} {
+			linux := original
+			v.spec.Linux = &linux
+			test.change()
+			v.configure("true")
+			v.refused(test.words)
+		}
+	})
+}
+
+// TestRootlessPlace: without --root, the states are where the other programs of the user's session have theirs.
+func TestRootlessPlace(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.rootless()
+		v.configure("true")
+		cmd := exec.Command(v.program, "create", "--bundle", v.dir, v.id)
+		v.caller(cmd)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "XDG_RUNTIME_DIR, where user 65534 could have a place, is not set: sudo final create") {
+			t.Errorf("without a place: %s, %v", out, err)
+		}
+		place := filepath.Join(v.dir, "state")
+		cmd = exec.Command(v.program, "list")
+		v.caller(cmd)
+		cmd.Env = []string{"XDG_RUNTIME_DIR=" + place}
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "ID") {
+			t.Errorf("list: %s, %v", out, err)
+		}
+		cmd = exec.Command(v.program, "run", "--bundle", v.dir, v.id)
+		v.caller(cmd)
+		cmd.Env = []string{"XDG_RUNTIME_DIR=" + place}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("run: %s, %v", out, err)
+		}
+		if left, err := os.ReadDir(place + "/simple-container/oci"); err != nil || len(left) > 0 {
+			t.Errorf("below %s: %v, %v; want the place, and nothing in it", place, left, err)
+		}
+	})
+}
