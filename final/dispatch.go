@@ -39,8 +39,10 @@ func (s *session) isForPeople(name string, args []string) bool {
 	if foreign || name == "run" || name == "create" || len(rest) == 0 {
 		return !foreign
 	}
-	if _, err := s.engine().Find(rest[0]); !engine.IsNotFound(err) {
-		return true
+	if os.Geteuid() == 0 { // nobody else has containers of that kind
+		if _, err := s.engine().Find(rest[0]); !engine.IsNotFound(err) {
+			return true
+		}
 	}
 	_, err := (&runtime.Runtime{Root: s.root, Door: &kernel.Door{}}).Load(rest[0])
 	return err != nil

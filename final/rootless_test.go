@@ -141,11 +141,14 @@ func TestRootlessPlace(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "ID") {
 			t.Errorf("list: %s, %v", out, err)
 		}
-		cmd = exec.Command(v.program, "run", "--bundle", v.dir, v.id)
-		v.caller(cmd)
-		cmd.Env = []string{"XDG_RUNTIME_DIR=" + place}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("run: %s, %v", out, err)
+		v.configure("sleep", "60")
+		for _, line := range []string{"run --detach --bundle " + v.dir + " ID", "exec ID true", "kill ID KILL", "delete --force ID"} {
+			cmd = exec.Command(v.program, strings.Fields(strings.ReplaceAll(line, "ID", v.id))...)
+			v.caller(cmd)
+			cmd.Env = []string{"XDG_RUNTIME_DIR=" + place}
+			if err := cmd.Run(); err != nil { // its output would be the container's too
+				t.Errorf("%s: %v", line, err)
+			}
 		}
 		if left, err := os.ReadDir(place + "/simple-container/oci"); err != nil || len(left) > 0 {
 			t.Errorf("below %s: %v, %v; want the place, and nothing in it", place, left, err)
