@@ -10,7 +10,7 @@ go   := $(root) env GOFLAGS=-buildvcs=false "DEBOOTSTRAP=$(DEBOOTSTRAP)" go
 steps := step01-reexec step02-rootfs step03-cgroups step04-network step05-metrics
 
 # The packages of final whose tests look at the kernel: on cgroup v2, and on another kernel, it answers otherwise.
-final := executor console rootfs confine cgroup runtime network metrics trace image
+final := executor console rootfs confine cgroup runtime network metrics trace image overlay cp engine
 
 .PHONY: help run setup setup-run test test-vm fuzz race lint bench forward clean
 
