@@ -184,7 +184,7 @@ func TestShared(t *testing.T) {
 		1
 		hello
 		alpha
-		final: no such container: none
+		final: --ipc: no such container: none
 	`)
 }
 

@@ -70,43 +70,74 @@ func (c *Container) user(root, name string, groups []string) (ocispec.User, erro
 	return ocispec.LookUpUser(name, groups, passwd, group)
 }
 
+// A share is a namespace that is to be another container's.
+type share struct {
+	flag, name string
+	kind       specs.LinuxNamespaceType
+	file       string // below /proc/PID/ns
+}
+
+func (c *Container) shares() (list []share) {
+	o := c.Options
+	for _, s := range []share{
+		{"--network", o.Network, specs.NetworkNamespace, "net"},
+		{"--pid", o.PID, specs.PIDNamespace, "pid"},
+		{"--ipc", o.IPC, specs.IPCNamespace, "ipc"},
+	} {
+		if name, ok := ocispec.Other(s.name); ok {
+			s.name = name
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // joinOthers finds the namespaces of other containers that are to be shared.
 func (c *Container) joinOthers(prepared *ocispec.Container) error {
-	for _, share := range []struct {
-		mode string
-		kind specs.LinuxNamespaceType
-		file string
-	}{
-		{c.Options.Network, specs.NetworkNamespace, "net"},
-		{c.Options.PID, specs.PIDNamespace, "pid"},
-		{c.Options.IPC, specs.IPCNamespace, "ipc"},
-	} {
-		name, ok := ocispec.Other(share.mode)
-		if !ok {
-			continue
-		}
-		other, err := c.engine.Find(name)
+	prepared.Namespaces = map[specs.LinuxNamespaceType]string{}
+	for _, share := range c.shares() {
+		other, err := c.engine.Find(share.name)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", share.flag, err)
 		}
 		if other.State.Status != Running {
 			return fmt.Errorf("container %s is %s: its %s namespace can be shared while it runs", other.Name, other.State.Status, share.file)
 		}
-		if prepared.Namespaces == nil {
-			prepared.Namespaces = map[specs.LinuxNamespaceType]string{}
-		}
 		prepared.Namespaces[share.kind] = fmt.Sprintf("/proc/%d/ns/%s", other.State.Pid, share.file)
-		if share.kind == specs.IPCNamespace {
+		switch share.kind {
+		case specs.IPCNamespace:
 			if prepared.Shm, err = c.joinShm(other.State.Pid); err != nil {
-				return fmt.Errorf("--ipc %s: %w", share.mode, err)
+				return fmt.Errorf("--ipc container:%s: %w", share.name, err)
 			}
-		}
-		if share.kind == specs.NetworkNamespace {
+		case specs.NetworkNamespace:
 			prepared.Hosts, prepared.HostnameFile, prepared.Resolv = other.path("hosts"), other.path("hostname"), other.path("resolv.conf")
 			prepared.Hostname = other.Options.HostnameOf(other.ID, ocispec.Host{})
 		}
 	}
 	return nil
+}
+
+// check refuses what config.json cannot say, while nothing has been made yet. What the container's own files say, as
+// whose the user's name is, and whether other containers run, the start will show.
+func (c *Container) check() error {
+	host, err := hostFacts(c.Options.Privileged)
+	if err != nil {
+		return err
+	}
+	prepared := ocispec.Container{
+		ID: c.ID, Root: c.path("rootfs"), Mounts: c.Mounts, Init: "/", Namespaces: map[specs.LinuxNamespaceType]string{},
+	}
+	for _, share := range c.shares() {
+		if _, err := c.engine.Find(share.name); err != nil {
+			return fmt.Errorf("%s: %w", share.flag, err)
+		}
+		prepared.Namespaces[share.kind] = "/"
+	}
+	if prepared.Devices, err = nodes(c.Options.Devices); err != nil {
+		return err
+	}
+	_, err = ocispec.Spec(c.Options, c.Config, prepared, host)
+	return err
 }
 
 // initProgram is the program of --init on the host: this one, which knows by its name what it is to be (package

@@ -90,6 +90,9 @@ func (e *Engine) Create(ctx context.Context, o CreateOptions) (c *Container, err
 	if err := c.makeVolumes(); err != nil {
 		return nil, err
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if err := c.makeLayers(); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func welcome(fd int) error {
 		switch {
 		case err == nil && n == 1:
 			return nil
-		case err == nil:
+		case err == nil || err == unix.ECONNRESET:
 			return unix.ECONNREFUSED // the monitor has just ended
 		case err != unix.EINTR:
 			return err
