@@ -12,6 +12,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/confine"
 	"github.com/simple-container/simple-container/final/internal/executor"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
@@ -48,7 +49,11 @@ func (c *Container) ExecProcess(o ExecOptions) (*specs.Process, error) {
 		p.Cwd = o.Workdir
 	}
 	if o.User != "" {
-		u, err := c.user(fmt.Sprintf("/proc/%d/root", c.State.Pid), o.User, nil)
+		var u ocispec.User
+		err := c.withLiveRoot(func(root string) (err error) {
+			u, err = c.user(root, o.User, nil)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}

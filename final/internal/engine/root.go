@@ -5,6 +5,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/overlay"
+	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 // mountRoot stacks the container's root file system, in the mount namespace of its monitor. It is there for nobody
@@ -69,7 +72,7 @@ func (c *Container) WithRoot(use func(root string) error) error {
 			if err := c.actAsRoot(); err != nil {
 				return err
 			}
-			return use(fmt.Sprintf("/proc/%d/root", c.State.Pid))
+			return c.withLiveRoot(use)
 		})
 	}
 	return c.withMounted(func(root string) error {
@@ -84,6 +87,36 @@ func (c *Container) WithRoot(use func(root string) error) error {
 		}
 		return use(root)
 	})
+}
+
+// withLiveRoot calls use with the root directory that the container's first process has. If that ends meanwhile, and its
+// pid becomes another's, it is not that one's, which may be the host's.
+func (c *Container) withLiveRoot(use func(root string) error) error {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.State.Pid), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err == nil {
+		defer root.Close()
+		err = c.stillRuns()
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, runtime.ErrNotExist) {
+		err = ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("container %s: %w", c.Name, err)
+	}
+	return use(fmt.Sprintf("/proc/self/fd/%d", root.Fd()))
+}
+
+// stillRuns tells whether the first process is the one that we know.
+func (c *Container) stillRuns() error {
+	made, err := c.engine.OCI.Load(c.ID)
+	if err != nil {
+		return err
+	}
+	status, err := made.Status()
+	if err == nil && (status == runtime.Stopped || made.Pid != c.State.Pid) {
+		return ErrNotRunning
+	}
+	return err
 }
 
 // actAsRoot makes the thread the container's root to file systems: nobody else could make a file there.
