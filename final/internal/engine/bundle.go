@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -125,7 +126,12 @@ func (c *Container) check() error {
 		return err
 	}
 	prepared := ocispec.Container{
-		ID: c.ID, Root: c.path("rootfs"), Mounts: c.Mounts, Init: "/", Namespaces: map[specs.LinuxNamespaceType]string{},
+		ID: c.ID, Root: c.path("rootfs"), Mounts: slices.Clone(c.Mounts), Init: "/", Namespaces: map[specs.LinuxNamespaceType]string{},
+	}
+	for i := range prepared.Mounts {
+		if prepared.Mounts[i].Source == "" {
+			prepared.Mounts[i].Source = "/" // of volumes that are not made yet
+		}
 	}
 	for _, share := range c.shares() {
 		if _, err := c.engine.Find(share.name); err != nil {

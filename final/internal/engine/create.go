@@ -81,6 +81,9 @@ func (e *Engine) Create(ctx context.Context, o CreateOptions) (c *Container, err
 	if err := c.base(ctx, o); err != nil {
 		return nil, err
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	volumes, err := lock(e.volumes(), unix.LOCK_SH) // until others see which ones we have
 	if err != nil {
 		return nil, err
@@ -88,9 +91,6 @@ func (e *Engine) Create(ctx context.Context, o CreateOptions) (c *Container, err
 	defer volumes.Close()
 	undo = append(undo, func() error { return made.removeVolumes() })
 	if err := c.makeVolumes(); err != nil {
-		return nil, err
-	}
-	if err := c.check(); err != nil {
 		return nil, err
 	}
 	if err := c.makeLayers(); err != nil {

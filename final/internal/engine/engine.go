@@ -73,8 +73,8 @@ func (e *Engine) Images() (*image.Store, error) {
 
 // usersOf returns the names of the containers that were made from an image.
 func (e *Engine) usersOf(id string) (names []string, err error) {
-	list, err := e.List(ListOptions{All: true})
-	for _, c := range list {
+	all, err := e.records()
+	for _, c := range all {
 		if c.ImageID == id {
 			names = append(names, c.Name)
 		}

@@ -54,6 +54,27 @@ func (e *Engine) List(o ListOptions) ([]*Container, error) {
 	return o.Filter.window(list), errors.Join(errs...)
 }
 
+// records returns all containers with what was asked for, and without their states. It clears nothing away, for which it
+// would need locks: whoever asks may have one that others wait for.
+func (e *Engine) records() (all []*Container, err error) {
+	ids, err := e.ids()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		c := &Container{engine: e, dir: e.dir(id)}
+		err := c.readRecord()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has just been removed
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
 // look reads a container, if it is one that is asked for; else it is nil.
 func (e *Engine) look(id string, o ListOptions) (*Container, error) {
 	c := &Container{engine: e, dir: e.dir(id)}

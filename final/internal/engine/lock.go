@@ -15,9 +15,10 @@ import (
 // Locks are flock(2)'s on directories: there is nothing to clean up, and they end with their holder. Whoever
 // needs several takes them in this order:
 //
-//	volumes                who removes a volume; shared: who makes a container, which nobody else waits for yet
 //	containers/ID          who changes the container
 //	/run/.../engine/ID     the container's monitor, as long as it lives; shared by who looks whether it does
+//	volumes                who removes one; shared by who makes a container, until others see which ones it has
+//	the image store's      see package image; who has one of these takes none of the others
 //	names                  who makes or removes a name
 
 // lock locks a directory; how is LOCK_EX or LOCK_SH, with LOCK_NB to get EWOULDBLOCK for waiting. Whoever had it

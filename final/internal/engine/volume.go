@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,43 +84,23 @@ func (e *Engine) makeVolume(v volume) (err error) {
 	return err
 }
 
-// removeVolumes removes the container's volumes that were made for it alone, and that no other container names.
+// removeVolumes removes the container's volumes that were made for it alone, and that no other container names. Others
+// do not find the container any more, or not yet.
 func (c *Container) removeVolumes() (err error) {
 	for _, m := range c.Mounts {
 		if m.Type != ocispec.Volume || m.Name == "" {
 			continue
 		}
-		dir := filepath.Join(c.engine.volumes(), m.Name)
 		var v volume
-		if readErr := readJSON(filepath.Join(dir, "volume.json"), &v); readErr != nil || !v.Anonymous {
+		readErr := readJSON(filepath.Join(c.engine.volumes(), m.Name, "volume.json"), &v)
+		if readErr != nil || !v.Anonymous {
 			continue // gone, or somebody's
 		}
-		used, usedErr := c.engine.isUsed(m.Name, c.ID)
-		if err = errors.Join(err, usedErr); used || usedErr != nil {
-			continue
+		if removeErr := c.engine.removeVolume(m.Name); !errors.Is(removeErr, errInUse) {
+			err = errors.Join(err, removeErr)
 		}
-		err = errors.Join(err, image.Remove(dir))
 	}
 	return err
-}
-
-// isUsed tells whether a container other than one has a volume.
-func (e *Engine) isUsed(volume, except string) (bool, error) {
-	ids, err := e.ids()
-	if err != nil {
-		return false, err
-	}
-	for _, id := range ids {
-		other := &Container{engine: e, dir: e.dir(id)}
-		err := other.readRecord()
-		if id == except || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil || slices.ContainsFunc(other.Mounts, func(m ocispec.Mount) bool { return m.Name == volume }) {
-			return true, err
-		}
-	}
-	return false, nil
 }
 
 // fillVolumes copies what the image has at a volume's place into it, if it is new and empty, and makes the

@@ -76,9 +76,9 @@ func (e *Engine) readVolume(name string, users map[string][]string) (Volume, err
 
 // volumeUsers are the names of the containers that have each volume.
 func (e *Engine) volumeUsers() (map[string][]string, error) {
-	list, err := e.List(ListOptions{All: true})
 	users := map[string][]string{}
-	for _, c := range list {
+	all, err := e.records()
+	for _, c := range all {
 		for _, m := range c.Mounts {
 			if m.Type == ocispec.Volume {
 				users[m.Name] = append(users[m.Name], c.Name)
@@ -103,25 +103,43 @@ func (e *Engine) CreateVolume(name string, labels map[string]string) (string, er
 	return name, err
 }
 
-// RemoveVolume removes a volume that no container has. The lock keeps away who is just making one that will.
+// RemoveVolume removes a volume that no container has.
 func (e *Engine) RemoveVolume(name string) error {
-	held, err := lock(e.volumes(), unix.LOCK_EX)
-	if err == nil {
-		defer held.Close()
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if _, err := e.List(ListOptions{All: true}); err != nil { // which clears away containers with --rm that were killed
 		return err
 	}
-	v, err := e.Volume(name)
+	if _, err := e.Volume(name); err != nil {
+		return err
+	}
+	return e.removeVolume(name)
+}
+
+// errInUse says that containers have a volume.
+var errInUse = errors.New("containers have it")
+
+// removeVolume removes a volume that is there. The lock keeps away who is just making a container that will have it.
+func (e *Engine) removeVolume(name string) error {
+	gone, err := e.hideVolume(name)
 	if err != nil {
 		return err
 	}
-	if len(v.Users) > 0 {
-		who := strings.Join(v.Users, " ")
-		return fmt.Errorf("volume %s: containers have it: remove them first (final rm %s)", name, who)
-	}
-	gone := filepath.Join(e.volumes(), ".old-"+newID()) // at once, whatever its size
-	if err := os.Rename(filepath.Join(e.volumes(), name), gone); err != nil {
-		return err
-	}
 	return image.Remove(gone)
+}
+
+// hideVolume takes a volume its name, at once, whatever its size.
+func (e *Engine) hideVolume(name string) (gone string, err error) {
+	held, err := lock(e.volumes(), unix.LOCK_EX)
+	if err != nil {
+		return "", err
+	}
+	defer held.Close()
+	users, err := e.volumeUsers()
+	if err != nil {
+		return "", err
+	}
+	if who := users[name]; len(who) > 0 {
+		return "", fmt.Errorf("volume %s: %w: remove them first (final rm %s)", name, errInUse, strings.Join(who, " "))
+	}
+	gone = filepath.Join(e.volumes(), ".old-"+newID())
+	return gone, os.Rename(filepath.Join(e.volumes(), name), gone)
 }
