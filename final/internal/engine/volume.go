@@ -206,6 +206,9 @@ func (c *Container) bindVolumes() error {
 			continue
 		}
 		place, err := makePlace(c.path("rootfs"), m)
+		if errors.Is(err, unix.EEXIST) {
+			continue // a link to nowhere is in the way: what it leads to is there when the container has run
+		}
 		if err != nil {
 			return err
 		}

@@ -47,6 +47,23 @@ func TestReadOnlyVolume(t *testing.T) {
 	w.must(os.RemoveAll(filepath.Join(w.volumes(), "data")))
 }
 
+// TestVolumeBehindDanglingLink: a volume whose place cannot be made now is in nobody's way.
+func TestVolumeBehindDanglingLink(t *testing.T) {
+	w := newWorld(t)
+	root := w.TempDir()
+	w.must(os.Symlink("/nowhere", filepath.Join(root, "link")))
+	c := w.create(func(o *CreateOptions) {
+		o.Image, o.Rootfs, o.Mounts = "", root, []ocispec.Mount{volumeMount("", "/link/data")}
+	}, "true")
+	file := filepath.Join(w.TempDir(), "file")
+	w.must(os.WriteFile(file, []byte("text"), 0o600))
+	w.check(c.CopyIn(&file, nil, "/", CopyOptions{}))
+	if _, err := os.Stat("/nowhere"); err == nil {
+		t.Error("the link led to the host")
+	}
+	w.must(c.Remove(RemoveOptions{Volumes: true}))
+}
+
 // TestPasswdIsNoDevice: a device in the place of /etc/passwd is not opened, wherever links lead to it from.
 func TestPasswdIsNoDevice(t *testing.T) {
 	root := t.TempDir()
