@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -63,14 +62,7 @@ func restartCommand(s *session) *cobra.Command {
 	}
 	command.RunE = func(_ *cobra.Command, args []string) error {
 		return s.eachContainer(args, func(c *engine.Container) error {
-			if err := f.stop(c, command.Flags()); err != nil {
-				return err
-			}
-			_, err := c.Start(nil)
-			if errors.Is(err, engine.ErrRunning) {
-				return nil // somebody was faster
-			}
-			return err
+			return c.Restart(func() error { return f.stop(c, command.Flags()) })
 		})
 	}
 	f.add(command.Flags())

@@ -17,6 +17,7 @@
 //	                        shm             another container's /dev/shm, mounted there too
 //	                        hosts hostname resolv.conf
 //	                        gate/           locked by who traces: the command waits
+//	                        keep/           locked by who restarts it: with --rm it stays
 //	                        errors          what went wrong in the monitor
 //	                     .ID/               one that is being made, or removed
 //	          names/NAME -> ID              one file for a name: who makes it has it

@@ -23,6 +23,13 @@ func (c *Container) mountRoot() error {
 	if err := c.engine.detach(c.dir); err != nil {
 		return err
 	}
+	if c.AutoRemove {
+		// The mark of a mount that was not synced, with which the kernel refuses another one: the machine may have crashed.
+		// After a crash nobody comes here, as such a container goes then.
+		if err := os.RemoveAll(c.path("work/work/incompat/volatile")); err != nil {
+			return err
+		}
+	}
 	stack := overlay.Stack{Lowers: c.lowers(), Upper: c.path("upper"), Work: c.path("work"), Volatile: c.AutoRemove,
 		IDs: overlay.IDs(c.Options.Userns)}
 	return overlay.Mount(c.engine.Door, stack, c.path("rootfs"))

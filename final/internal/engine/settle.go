@@ -48,7 +48,7 @@ func (c *Container) settleLocked() error {
 	if err := c.recover(); err != nil {
 		return err
 	}
-	if c.AutoRemove {
+	if c.goes() {
 		return c.destroy(true)
 	}
 	return nil
@@ -73,7 +73,7 @@ func (e *Engine) End(id string) error {
 	if err := c.clear(); err != nil {
 		return err
 	}
-	if c.AutoRemove {
+	if c.goes() {
 		return c.destroy(true)
 	}
 	return nil
