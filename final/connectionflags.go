@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -50,6 +51,9 @@ func (f *connectionFlags) options(o *engine.CreateOptions) (err error) {
 		if *set.to, err = netip.ParseAddr(set.text); err != nil {
 			return fmt.Errorf("--%s %q: want an address", set.flag, set.text)
 		}
+	}
+	if o.Options.Network == "host" && len(f.c.Ports) > 0 {
+		fmt.Fprintln(os.Stderr, "final: warning: --publish: not with --network host: what the container listens on is the host's already")
 	}
 	o.Wishes = f.c
 	return nil

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -120,6 +121,9 @@ func failedExec(err error) error {
 	}
 	if code := engine.FailureCode(err); code != 125 {
 		return &coded{code, err}
+	}
+	if errors.Is(err, unix.EAGAIN) {
+		return fmt.Errorf("%w (at the limit on processes? final update --pids-limit changes it)", err)
 	}
 	return err
 }

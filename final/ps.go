@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,6 +47,11 @@ func printProcesses(pids []int, options []string) error {
 		options = []string{"-ef"}
 	}
 	out, err := exec.Command("ps", options...).Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if said, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n"); said != "" { // the rest is its help
+			err = errors.New(said)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("ps %s: %w", strings.Join(options, " "), err)
 	}
