@@ -169,6 +169,28 @@ func TestMonitorIsSmall(t *testing.T) {
 	}, func() any { return status() })
 }
 
+// TestExplained: what is done for the monitor is told to whoever wants it explained.
+func TestExplained(t *testing.T) {
+	w := newWorld(t)
+	c := w.create(nil, "true")
+	path := filepath.Join(t.TempDir(), "said")
+	file, err := os.Create(path)
+	w.must(err)
+	defer file.Close()
+	w.Door.Explain = file
+	_, err = c.Start(nil)
+	w.Door.Explain = nil
+	w.must(err)
+	w.must(c.awaitMonitor())
+	said, err := os.ReadFile(path)
+	w.must(err)
+	for _, what := range []string{c.path("rootfs"), "overlay", "clone"} {
+		if !strings.Contains(string(said), what) {
+			t.Errorf("want %s in:\n%s", what, said)
+		}
+	}
+}
+
 // TestMonitorKilled: its end is noticed by the next command, whichever that is, and nothing is left.
 func TestMonitorKilled(t *testing.T) {
 	for name, next := range map[string]func(*world, *Container){
