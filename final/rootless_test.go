@@ -46,10 +46,12 @@ func (v *victim) rootless() {
 func TestRootless(t *testing.T) {
 	byBoth(t, func(t *testing.T, v *victim) {
 		v.rootless()
+		v.spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "hostname hooked"}}}}
 		out := v.run("sh", "-c", "id -u; cat /proc/self/setgroups; hostname; touch /made; echo x > /dev/null; grep Groups /proc/self/status")
-		if want := "0\ndeny\ncontainer\nGroups:\t \n"; out != want {
+		if want := "0\ndeny\nhooked\nGroups:\t \n"; out != want {
 			t.Errorf("it says %q, want %q", out, want)
 		}
+		v.spec.Hooks = nil
 		var stat syscall.Stat_t
 		if err := syscall.Stat(v.image("made"), &stat); err != nil || stat.Uid != nobody().Uid || stat.Gid != nobody().Gid {
 			t.Errorf("what it made belongs to %d:%d, %v; want it the user's", stat.Uid, stat.Gid, err)
@@ -103,6 +105,9 @@ func TestRootlessRefused(t *testing.T) {
 			{"linux.namespaces: no new PID namespace, and no cgroup is delegated to user 65534", without(specs.PIDNamespace)},
 			{"linux.resources.pids.limit: 5: no cgroup is delegated to this user", limits(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &pids}})},
 			{"linux.resources.", limits(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}})},
+			{"hooks.startContainer: user 65534 is not root", func() {
+				v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/true"}}}
+			}},
 			{"linux.uidMappings: ", func() {
 				v.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
 			}},
@@ -115,7 +120,7 @@ func TestRootlessRefused(t *testing.T) {
 			}},
 		} {
 			linux := original
-			v.spec.Linux = &linux
+			v.spec.Linux, v.spec.Hooks = &linux, nil
 			test.change()
 			v.configure("true")
 			v.refused(test.words)

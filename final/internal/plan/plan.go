@@ -166,7 +166,7 @@ func (c *create) hide() {
 // awaitParent waits for the parent's half of the work.
 func (c *create) awaitParent() error {
 	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
-	if c.o.Rootless {
+	if c.o.Rootless && c.o.Target != 0 { // in a new user namespace there is nobody to hide from
 		c.hide()
 	}
 	return nil

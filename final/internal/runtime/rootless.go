@@ -27,7 +27,13 @@ func rootless() bool { return os.Geteuid() != 0 }
 
 // checkRootless refuses what takes root.
 func checkRootless(s *specs.Spec) error {
-	if !rootless() || plan.NewUser(s) {
+	switch {
+	case !rootless():
+		return nil
+	case s.Hooks != nil && len(s.Hooks.StartContainer) > 0:
+		return fmt.Errorf("hooks.startContainer: user %d is not root, and may not join a container that waits for start",
+			os.Geteuid())
+	case plan.NewUser(s):
 		return nil
 	}
 	return fmt.Errorf("linux.namespaces: no new user namespace, and user %d is not root: "+
