@@ -39,24 +39,38 @@ func (c *Container) Logs(o LogOptions, show func(Entry) error) error {
 		return err
 	}
 	defer func() { closeAll(current) }()
-	wanted := func(e Entry) bool {
-		return !e.Time.Before(o.Since) && (o.Until.IsZero() || !e.Time.After(o.Until))
+	reader := &logReader{file: current}
+	if err := c.showSoFar(reader, o, show); err != nil || !o.Follow {
+		return err
 	}
-	var last []Entry // with Tail
-	see := func(e Entry) error {
-		switch {
-		case !wanted(e) || o.Tail == 0:
+	return c.follow(reader, o, o.among(show))
+}
+
+// among shows an entry if it is of the time that is asked for.
+func (o LogOptions) among(show func(Entry) error) func(Entry) error {
+	return func(e Entry) error {
+		if e.Time.Before(o.Since) || !o.Until.IsZero() && e.Time.After(o.Until) {
 			return nil
-		case o.Tail < 0:
-			return show(e)
 		}
-		if last = append(last, e); len(last) > 2*o.Tail {
-			last = append(last[:0:0], last[len(last)-o.Tail:]...)
-		}
-		return nil
+		return show(e)
 	}
+}
+
+// showSoFar shows what is there, of it the last entries only if there is a Tail.
+func (c *Container) showSoFar(reader *logReader, o LogOptions, show func(Entry) error) error {
+	var last []Entry
+	see := show
+	if o.Tail >= 0 {
+		see = func(e Entry) error {
+			if last = append(last, e); len(last) > 2*o.Tail {
+				last = append(last[:0:0], last[len(last)-o.Tail:]...)
+			}
+			return nil
+		}
+	}
+	see = o.among(see)
 	if old, err := os.Open(c.path(monitor.OldLog)); err == nil {
-		if current == nil || !isAt(current, old.Name()) { // else it was moved away just now
+		if reader.file == nil || !isAt(reader.file, old.Name()) { // else it was moved away just now
 			err = (&logReader{file: old}).each(see)
 		}
 		old.Close()
@@ -64,7 +78,6 @@ func (c *Container) Logs(o LogOptions, show func(Entry) error) error {
 			return err
 		}
 	}
-	reader := &logReader{file: current}
 	if err := reader.each(see); err != nil {
 		return err
 	}
@@ -73,15 +86,7 @@ func (c *Container) Logs(o LogOptions, show func(Entry) error) error {
 			return err
 		}
 	}
-	if !o.Follow {
-		return nil
-	}
-	return c.follow(reader, o, func(e Entry) error {
-		if !wanted(e) {
-			return nil
-		}
-		return show(e)
-	})
+	return nil
 }
 
 // follow shows what is written from now on, until the container has ended. It looks ten times a second.
