@@ -98,14 +98,23 @@ func (c *Container) isMonitored() (bool, error) {
 // awaitMonitor waits for the end of the container's monitor, which comes when all is cleared away. It is the one that
 // there was when the state was read: somebody else may have started the container anew.
 func (c *Container) awaitMonitor() error {
+	_, err := c.awaitMonitorUntil(time.Time{})
+	return err
+}
+
+// awaitMonitorUntil is awaitMonitor until some time, the zero one for ever, and tells whether the end came.
+func (c *Container) awaitMonitorUntil(deadline time.Time) (ended bool, err error) {
 	started := c.State.StartedAt
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		if alive, err := c.isMonitored(); err != nil || !alive {
-			return err
+			return err == nil, err
 		}
 		now := &Container{engine: c.engine, dir: c.dir}
 		if err := now.readState(); err == nil && now.State.Status == Running && !now.State.StartedAt.Equal(started) {
-			return nil
+			return true, nil
+		}
+		if !deadline.IsZero() && time.Now().After(deadline) {
+			return false, nil
 		}
 		time.Sleep(pause)
 	}

@@ -70,14 +70,8 @@ func (c *Container) Stop(signal unix.Signal, seconds *int) error {
 
 // endsWithin waits for the end of the container's first process.
 func (c *Container) endsWithin(patience time.Duration) bool {
-	ended := make(chan error, 1)
-	go func() { ended <- c.awaitMonitor() }() // for ever perhaps: it ends with this program
-	select {
-	case <-ended:
-		return true
-	case <-time.After(patience):
-		return false
-	}
+	ended, err := c.awaitMonitorUntil(time.Now().Add(patience))
+	return ended || err != nil
 }
 
 // StopSignal is the one that asks the container to end.
