@@ -140,7 +140,8 @@ func writeFile(path string, text []byte, mode fs.FileMode) (err error) {
 		}
 	}()
 	_, err = file.Write(text)
-	if err := errors.Join(err, file.Chmod(mode), file.Close()); err != nil {
+	// Without Sync a power cut could leave the new name with nothing in it.
+	if err := errors.Join(err, file.Chmod(mode), file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file.Name(), path)
