@@ -85,17 +85,19 @@ func (h *Host) reserve(n *Network, c *Connection) error {
 func (h *Host) reserveOne(p Port, ours []Port) (Port, error) {
 	switch {
 	case p.HostPort == 0:
+		var last error
 		for range 100 {
 			number, err := freePort(p)
 			if err != nil {
 				return p, err
 			}
-			p.HostPort = number
-			if err = h.available(p, ours); err == nil {
-				return p, nil
+			found := p // whose own number stays 0, for the kernel to find another
+			found.HostPort = number
+			if last = h.available(found, ours); last == nil {
+				return found, nil
 			}
 		}
-		return p, fmt.Errorf("port %s: no port of the host is free", p.Exposed())
+		return p, fmt.Errorf("port %s: no port of the host is free: %w", p.Exposed(), last)
 	case p.HostLast > p.HostPort:
 		var errs error
 		for number := int(p.HostPort); number <= int(p.HostLast); number++ {
