@@ -24,9 +24,8 @@ func (c *Container) mountRoot() error {
 		return err
 	}
 	if c.AutoRemove {
-		// The mark of a mount that was not synced, with which the kernel refuses another one: the machine may have crashed.
-		// After a crash nobody comes here, as such a container goes then.
-		if err := os.RemoveAll(c.path("work/work/incompat/volatile")); err != nil {
+		// After a crash of the machine nobody comes here, as such a container goes then.
+		if err := overlay.Reuse(c.path("work")); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ package overlay
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -56,6 +57,12 @@ func Mount(d *kernel.Door, s Stack, target string) error {
 
 // Unmount takes the stack's mount away, with whatever is mounted below.
 func Unmount(d *kernel.Door, target string) error { return d.Unmount(target) }
+
+// Reuse allows a volatile stack to be mounted once more with the same work directory. The kernel leaves a mark there,
+// and refuses what has it, since the machine may have crashed: that is the caller's to know.
+func Reuse(work string) error {
+	return os.RemoveAll(filepath.Join(work, "work", "incompat", "volatile"))
+}
 
 func (s Stack) check() error {
 	if len(s.Lowers) > Most {

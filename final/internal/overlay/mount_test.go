@@ -123,6 +123,21 @@ func TestMountOptions(t *testing.T) {
 	})
 }
 
+// TestReuse: a volatile stack is mounted a second time only by whoever says that the machine has not crashed.
+func TestReuse(t *testing.T) {
+	s, root := stack(t, 1)
+	s.Volatile = true
+	door := &kernel.Door{}
+	must(t, Mount(door, s, root))
+	must(t, Unmount(door, root))
+	if err := Mount(door, s, root); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("mounted once more: %v, want EINVAL", err)
+		must(t, Unmount(door, root))
+	}
+	must(t, Reuse(s.Work))
+	mounted(t, s, root)
+}
+
 // TestMountMapped: in the mount, files have the owners that the user namespace maps theirs to; in the layers, those
 // that they have in there.
 func TestMountMapped(t *testing.T) {
