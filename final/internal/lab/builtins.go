@@ -20,7 +20,9 @@ import (
 
 type shellBuiltin func(s *shell, ctx context.Context, hc interp.HandlerContext, args []string) error
 
-// shellBuiltins are the builtins that need the shell's processes. The interpreter has the others.
+// shellBuiltins are the builtins that need the shell's processes, and those that print. The interpreter has the
+// others. Its own echo writes word by word: lines that two shells append to one file would be torn, and nobody
+// would hear of a disk that is full.
 func shellBuiltins() map[string]shellBuiltin {
 	return map[string]shellBuiltin{
 		"end":     (*shell).endOfJob,
@@ -36,6 +38,16 @@ func shellBuiltins() map[string]shellBuiltin {
 		"history": (*shell).historyBuiltin,
 		"help":    (*shell).helpBuiltin,
 		"traps":   (*shell).runWithTraps,
+		"echo":    asBuiltin("echo", runEcho),
+		"printf":  asBuiltin("printf", runPrintf),
+	}
+}
+
+// asBuiltin makes a command that only writes to its output a builtin.
+func asBuiltin(name string, run func(*call) error) shellBuiltin {
+	return func(s *shell, _ context.Context, hc interp.HandlerContext, args []string) error {
+		c := &call{name: name, args: args, in: s.in, out: bufio.NewWriter(hc.Stdout), err: hc.Stderr}
+		return status(c.run(command{name: name, run: run}))
 	}
 }
 

@@ -293,8 +293,8 @@ func TestCommands(t *testing.T) {
 		{"ip link set lo up && ip -br addr", "127.0.0.1/8", 0},
 		{"ip link set lo up; ping -c 2 -i 0.05 127.0.0.1", "2 packets received, 0% packet loss", 0},
 		{"ping -c 1 -W 1 192.0.2.1", "network is unreachable", 1},
-		{"ip link set lo up; httpd -p 80 -t served & sleep 0.3; wget -q -O - http://127.0.0.1/; kill $!", "served\n", 0},
-		{"ip link set lo up; nc -l -p 7 > /tmp/nc & sleep 0.3; echo over | nc 127.0.0.1 7; wait; cat /tmp/nc", "over\n", 0},
+		{"ip link set lo up; httpd -p 80 -t served & until wget -q -O - http://127.0.0.1/; do sleep 0.1; done; kill $!", "served\n", 0},
+		{"ip link set lo up; nc -l -p 7 > /tmp/nc & until echo over | nc 127.0.0.1 7; do sleep 0.1; done; wait; cat /tmp/nc", "over\n", 0},
 		{"ip link set lo up; lab connect 127.0.0.1:1", "connection refused", 1},
 		{"nslookup localhost", "127.0.0.1", 0},
 		{"ip link set nosuch up", `ip: device "nosuch"`, 1},
@@ -313,7 +313,11 @@ func TestCommands(t *testing.T) {
 		{"burn --help", "burn: use processors: burn [--threads N] [--for 5s]\n", 0},
 		{"bomb --max 20", "killed and reaped 20 children\n", 0},
 		{"zombies 3", "no zombies are left", 0},
-		{"stubborn --for 1s > /tmp/out & sleep 0.4; kill $!; sleep 0.1; kill $!; wait; cat /tmp/out", "SIGTERM? no\nSIGTERM? no\n", 0},
+		{"stubborn > /tmp/out & until grep -q ignores /tmp/out; do sleep 0.1; done; kill $!; until grep -q ? /tmp/out; do sleep 0.1; done; " +
+			"kill -9 $!; wait $!; tail -n 1 /tmp/out; exit $?", "SIGTERM? no\n", 0},
+		{"echo -n a; echo -ne 'b\\tc\\n'; echo -x -n; echo '%d\\n'", "ab\tc\n-x -n\n%d\\n\n", 0},
+		{"printf '%s-%d\\n' a 1 b 2; /bin/printf '%03d%%\\n' 7; /bin/echo -e 'x\\ty'", "a-1\nb-2\n007%\nx\ty\n", 0},
+		{"mknod /tmp/full c 1 7; echo x > /tmp/full", "echo: write error: /tmp/full: no space left on device\n", 1},
 		{"escape", "escaped: / is", 0},
 		{"syscalls 100 --missing 5", "getppid 100 times", 0},
 		{"probe | grep 'namespace uts'", "uts:[", 0},
@@ -327,6 +331,31 @@ func TestCommands(t *testing.T) {
 				t.Errorf("exit code %d, printed %q, errors %q; want %d and %q", code, out, errs, tt.code, tt.want)
 			}
 		})
+	}
+}
+
+// A line is one write, or the lines of two shells that append to one file would be torn.
+func TestEchoWritesOnce(t *testing.T) {
+	root := one(t)
+	var ends [2]int
+	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC|syscall.O_DIRECT); err != nil { // each write is a packet
+		t.Fatal(err)
+	}
+	r, w := os.NewFile(uintptr(ends[0]), "packets"), os.NewFile(uintptr(ends[1]), "packets")
+	defer r.Close()
+	cmd := inside(t, root, "sh", "-c", "echo one two three; /bin/echo four five; printf '%s\n' six seven")
+	cmd.Stdout = w
+	err := cmd.Run()
+	_ = w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet := make([]byte, os.Getpagesize())
+	for _, want := range []string{"one two three\n", "four five\n", "six\nseven\n"} {
+		n, err := r.Read(packet)
+		if got := string(packet[:n]); err != nil || got != want {
+			t.Errorf("one write is %q, %v; want %q", got, err, want)
+		}
 	}
 }
 

@@ -23,13 +23,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 )
 
 var textCommands = []command{
-	{"echo", "print its arguments: echo [-ne] TEXT...", runAsBuiltin},
-	{"printf", "print by a format: printf FORMAT [ARG...]", runAsBuiltin},
+	{"echo", "print its arguments: echo [-ne] TEXT...", runEcho},
+	{"printf", "print by a format: printf FORMAT [ARG...]", runPrintf},
 	{"test", "compare: test EXPRESSION", runAsBuiltin},
 	{"[", "the same: [ EXPRESSION ]", runAsBuiltin},
 	{"true", "succeed", func(*call) error { return nil }},
@@ -48,6 +49,51 @@ var textCommands = []command{
 	{"sha256sum", "print SHA-256 digests: sha256sum [FILE...]", func(c *call) error { return runDigest(c, sha256.New) }},
 	{"md5sum", "print MD5 digests: md5sum [FILE...]", func(c *call) error { return runDigest(c, md5.New) }},
 	{"hexdump", "print bytes as hexadecimal: hexdump [-C] [-n N] [FILE]", runHexdump},
+}
+
+// runEcho ends at the first argument that is not an option, as bash's does.
+func runEcho(c *call) error {
+	args, newline, escapes := c.args, true, false
+	for len(args) > 0 && echoOption.MatchString(args[0]) {
+		for _, letter := range args[0][1:] {
+			switch letter {
+			case 'n':
+				newline = false
+			default:
+				escapes = letter == 'e'
+			}
+		}
+		args = args[1:]
+	}
+	text := strings.Join(args, " ")
+	if escapes {
+		text, _, _ = expand.Format(nil, text, nil) // an escape it does not know stays as it is
+	}
+	c.printf("%s", text)
+	if newline {
+		c.println()
+	}
+	return nil
+}
+
+var echoOption = regexp.MustCompile(`^-[neE]+$`)
+
+// runPrintf uses the format again while arguments are left.
+func runPrintf(c *call) error {
+	if len(c.args) == 0 {
+		return usagef("printf FORMAT [ARG...]")
+	}
+	format, args := c.args[0], c.args[1:]
+	for {
+		text, used, err := expand.Format(nil, format, args)
+		if err != nil {
+			return err
+		}
+		c.printf("%s", text)
+		if args = args[used:]; used == 0 || len(args) == 0 {
+			return nil
+		}
+	}
 }
 
 // runAsBuiltin runs one of the interpreter's builtins as a program of its own.
