@@ -51,10 +51,10 @@ func (b *builder) readOnlyMount(target string, flags uintptr) {
 	b.close(top)
 }
 
-// find opens a path that may not exist, and then goes on at the label.
-func (b *builder) find(path, label string) *op.Var {
+// find opens a path that may not exist, or not be a directory if the flags ask for one, and then goes on at the label.
+func (b *builder) find(path string, flags int, label string) *op.Var {
 	found := op.NewVar("found")
-	o := op.Openat2(op.Val(b.root), below(path), unix.O_PATH, inRoot, found)
+	o := op.Openat2(op.Val(b.root), below(path), unix.O_PATH|flags, inRoot, found)
 	o.Accept, o.Accepted = []unix.Errno{unix.ENOENT, unix.ENOTDIR}, label
 	b.add(because(o, "unless this kernel or this image has none"))
 	return found
@@ -63,7 +63,7 @@ func (b *builder) find(path, label string) *op.Var {
 // readOnlyPath mounts a path on itself: only a mount can be read-only.
 func (b *builder) readOnlyPath(path string) {
 	label, place := b.after(path), b.host(below(path))
-	found, tree := b.find(path, label), op.NewVar("tree")
+	found, tree := b.find(path, 0, label), op.NewVar("tree")
 	b.add(typed(openTree(op.Val(found), "", unix.AT_RECURSIVE, tree), "only a mount can be read-only: the path on itself",
 		"mount", "--rbind", place, place))
 	change, flags := options{set: unix.MS_RDONLY}, b.flagsAt(below(path))
@@ -79,22 +79,24 @@ func (b *builder) readOnlyPath(path string) {
 	b.here(label)
 }
 
-// mask covers a path: a file by the host's /dev/null, a directory by an empty one that cannot be written.
+// mask covers a path: a directory by an empty one that cannot be written, a file by the host's /dev/null. It asks
+// which of the two it is: to try and fail would cost more than all the rest, for the kernel makes the mount before it
+// sees that it does not fit.
 func (b *builder) mask(path string) {
-	label, place := b.after(path), b.host(below(path))
-	found := b.find(path, label)
-	target := b.at(op.Val(found))
-	file := typed(op.Mount(op.Str("/dev/null"), target, "", unix.MS_BIND, ""), "nothing to read in it",
-		"mount", "--bind", "/dev/null", place)
-	file.Zero = b.after("the mask of " + path)
-	file.Accept = []unix.Errno{unix.ENOTDIR}
+	done, file, place := b.after(path), b.after("no directory: "+path), b.host(below(path))
+	dir := b.find(path, unix.O_DIRECTORY, file)
 	data := strings.Join(b.context("tmpfs", emptyTmpfs), ",")
-	directory := typed(op.Mount(op.Str("tmpfs"), target, "tmpfs", unix.MS_RDONLY, data),
-		"it is a directory: an empty one, read-only", "mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place)
-	b.add(file, directory)
-	b.here(file.Zero)
+	b.add(typed(op.Mount(op.Str("tmpfs"), b.at(op.Val(dir)), "tmpfs", unix.MS_RDONLY, data), "nothing to see in it",
+		"mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place))
+	masked := closed(op.Val(dir))
+	masked.Zero = done
+	b.add(masked)
+	b.here(file)
+	found := b.find(path, 0, done)
+	b.add(typed(op.Mount(op.Str("/dev/null"), b.at(op.Val(found)), "", unix.MS_BIND, ""), "nothing to read in it",
+		"mount", "--bind", "/dev/null", place))
 	b.close(found)
-	b.here(label)
+	b.here(done)
 }
 
 var emptyTmpfs = []string{"nr_blocks=1", "nr_inodes=1"}
