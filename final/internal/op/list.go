@@ -3,11 +3,11 @@
 package op
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -93,12 +93,11 @@ func (l *List) Encode() ([]byte, error) {
 	n := len(l.Ops) + len(l.Failure)
 	const data = 100 // bytes that an op needs besides, more or less
 	e := &encoder{
-		last:      n - 1,
-		image:     make([]byte, headerSize+opSize*n, headerSize+(opSize+data)*n),
-		addresses: make(map[*Data]uint64, 2*n),
-		labels:    map[string]int{},
+		last:   n - 1,
+		image:  make([]byte, headerSize+opSize*n, headerSize+(opSize+data)*n),
+		labels: map[string]int{},
 	}
-	e.addresses[l.Report()] = Base + 24
+	l.Report().place = place{e, Base + 24}
 
 	for i := range n {
 		label := l.at(i).Label
@@ -133,11 +132,16 @@ func (l *List) at(i int) *Op {
 func addressOf(index int) uint64 { return Base + headerSize + opSize*uint64(index) }
 
 type encoder struct {
-	last      int // the index of the last op
-	image     []byte
-	addresses map[*Data]uint64 // of the data laid out so far
-	labels    map[string]int   // the index of the op
-	err       error            // of the data
+	last   int // the index of the last op
+	image  []byte
+	labels map[string]int // the index of the op
+	err    error          // of the data
+}
+
+// A place is where an encoder has laid data out.
+type place struct {
+	by      *encoder
+	address uint64
 }
 
 // put stores 8 bytes.
@@ -146,7 +150,8 @@ func (e *encoder) put(offset int, value uint64) {
 }
 
 func (e *encoder) encode(index int, op *Op) error {
-	if len(op.Args) > mostArgs || len(op.accepted()) > mostErrnos {
+	accepted := op.accepted()
+	if len(op.Args) > mostArgs || len(accepted) > mostErrnos {
 		return fmt.Errorf("%d arguments, %d accepted errors: want at most %d and %d", len(op.Args), len(op.Accept), mostArgs, mostErrnos)
 	}
 	at := headerSize + opSize*index
@@ -163,7 +168,7 @@ func (e *encoder) encode(index int, op *Op) error {
 		e.put(at+8+8*i, value)
 	}
 	e.image[at+56] = indirect
-	for i, errno := range op.accepted() {
+	for i, errno := range accepted {
 		if errno == 0 || errno > math.MaxUint8 {
 			return fmt.Errorf("accepted error %d: want 1 to %d", errno, math.MaxUint8)
 		}
@@ -193,7 +198,7 @@ func (e *encoder) encode(index int, op *Op) error {
 // renames or mounts something meanwhile, anywhere: a container could keep all others from being made.
 func (o *Op) accepted() []unix.Errno {
 	if o.Nr == unix.SYS_OPENAT2 {
-		return append(slices.Clone(o.Accept), unix.EAGAIN)
+		return append(slices.Clip(o.Accept), unix.EAGAIN)
 	}
 	return o.Accept
 }
@@ -201,21 +206,24 @@ func (o *Op) accepted() []unix.Errno {
 // address lays data out, with all it points to, unless it is there already. A string with a zero byte would
 // be a shorter one for the kernel than for whoever checked it.
 func (e *encoder) address(d *Data) uint64 {
-	if address, ok := e.addresses[d]; ok {
-		return address
+	if d.place.by == e {
+		return d.place.address
 	}
 	for len(e.image)%8 != 0 {
 		e.image = append(e.image, 0)
 	}
 	offset := len(e.image)
-	if d.kind == text && bytes.IndexByte(d.Bytes, 0) < len(d.Bytes)-1 {
-		e.err = fmt.Errorf("%q: it has a zero byte", d.Bytes[:len(d.Bytes)-1])
+	d.place = place{e, Base + uint64(offset)}
+	if d.kind == text {
+		if strings.IndexByte(d.Text, 0) >= 0 {
+			e.err = fmt.Errorf("%q: it has a zero byte", d.Text)
+		}
+		e.image = append(append(e.image, d.Text...), 0)
 	}
-	e.addresses[d] = Base + uint64(offset)
 	e.image = append(e.image, d.Bytes...)
 	for _, pointer := range d.Pointers {
 		to := e.address(pointer.To)
 		e.put(offset+pointer.Offset, to)
 	}
-	return e.addresses[d]
+	return d.place.address
 }

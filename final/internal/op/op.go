@@ -132,8 +132,9 @@ func Val(v *Var) Arg {
 type Data struct {
 	Bytes    []byte
 	Pointers []Pointer
-	Text     string // for people, as strace(1) prints it; empty gives the string, the strings or the size
+	Text     string // for people, as strace(1) prints it; empty gives the strings, the names or the size
 	kind     kind
+	place    place
 }
 
 // A kind of data has words of its own.
@@ -141,7 +142,7 @@ type kind byte
 
 const (
 	plain   kind = iota
-	text         // ends with a 0
+	text         // Text itself, with a 0 at the end
 	vector       // the addresses of texts
 	openHow      // struct open_how, openat2(2)
 )
@@ -149,10 +150,10 @@ const (
 // String returns the data as people read it.
 func (d *Data) String() string {
 	switch {
+	case d.kind == text:
+		return strconv.Quote(d.Text)
 	case d.Text != "":
 		return d.Text
-	case d.kind == text:
-		return strconv.Quote(string(d.Bytes[:len(d.Bytes)-1]))
 	case d.kind == vector:
 		words := make([]string, len(d.Pointers))
 		for i, pointer := range d.Pointers {
@@ -181,15 +182,22 @@ type Var struct {
 }
 
 // NewVar returns a variable with a place of its own, which is 0 at the beginning.
-func NewVar(name string) *Var { return &Var{Name: name, Data: Zeros(8)} }
+func NewVar(name string) *Var {
+	v := &struct {
+		Var
+		data  Data
+		bytes [8]byte
+	}{} // in one piece: a plan has a hundred
+	v.data.Bytes = v.bytes[:]
+	v.Var = Var{Name: name, Data: &v.data}
+	return &v.Var
+}
 
 // Zeros returns data of n bytes, all 0, such as a buffer.
 func Zeros(n int) *Data { return &Data{Bytes: make([]byte, n)} }
 
 // String returns s as C wants it, with a 0 at the end. The string must have none itself.
-func String(s string) *Data {
-	return &Data{Bytes: append([]byte(s), 0), kind: text}
-}
+func String(s string) *Data { return &Data{Text: s, kind: text} }
 
 // Strings returns the array of addresses that execve(2) wants, with a null pointer at the end.
 func Strings(list []string) *Data {
