@@ -4,7 +4,7 @@ package decode
 
 import "github.com/opencontainers/runtime-spec/specs-go"
 
-// The fields of a config.json, one table a type, for package  What only other systems have, and what is
+// The fields of a config.json, one table a type. What only other systems have, and what is
 // refused in any case, is left to encoding/json.
 
 var specFields = Fields[specs.Spec]{

@@ -22,7 +22,7 @@ func TestRecordFields(t *testing.T) {
 		NoNewKeyring: true, Annotations: map[string]string{"x": "y"}, Bare: true, Complete: true,
 		Hooks: &specs.Hooks{Poststop: []specs.Hook{{Path: "/h", Args: []string{"h"}, Env: []string{"A=b"}, Timeout: ptr(3)}}},
 	}
-	text, err := json.Marshal(want)
+	text, err := want.json()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,5 +32,23 @@ func TestRecordFields(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestRecordJSON: what is written is what encoding/json would write.
+func TestRecordJSON(t *testing.T) {
+	for _, r := range []record{
+		{}, {ID: "a", Late: Late{Words: []string{}, Shell: []string{"", "<&>"}}, Cgroups: map[string]string{}},
+		{
+			ID: "b", Bundle: "/b \"\\\n\x7f\xff\u2028", Created: time.Now(), Pid: 1 << 22, Born: 1<<64 - 1, Beneath: 1, Systemd: "é",
+			Cgroups: map[string]string{"z": "/z", "a": "/a"}, Annotations: map[string]string{"": "", "k.io/<x>": "v"},
+			Hooks: &specs.Hooks{Prestart: []specs.Hook{{Path: "/h"}}}, NoNewKeyring: true, Bare: true, Complete: true,
+		},
+	} {
+		got, err := r.json()
+		want, wantErr := json.Marshal(r)
+		if err != nil || wantErr != nil || string(got) != string(want) {
+			t.Errorf("got  %s, %v\nwant %s, %v", got, err, want, wantErr)
+		}
 	}
 }
