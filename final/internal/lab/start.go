@@ -1,0 +1,142 @@
+//go:build linux
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func runSleep(c *call) error {
+	if len(c.args) == 0 {
+		return usagef("usage: sleep SECONDS...")
+	}
+	var total time.Duration
+	for _, arg := range c.args {
+		if arg == "infinity" || arg == "inf" {
+			total = 1 << 62
+			break
+		}
+		d, err := parseDuration(arg)
+		if err != nil {
+			return err
+		}
+		total += d
+	}
+	// One thread in nanosleep(2), no timers: a sleep is what lessons look at with ps, strace and /proc.
+	left := unix.NsecToTimespec(int64(total))
+	for {
+		rest := unix.Timespec{}
+		if err := unix.Nanosleep(&left, &rest); err != unix.EINTR {
+			return nil
+		}
+		left = rest
+	}
+}
+
+// become replaces this process with a command, with the exit codes of a shell if that fails.
+func (c *call) become(args []string, env []string) error {
+	path, err := exec.LookPath(args[0])
+	if err == nil || errors.Is(err, exec.ErrDot) {
+		_ = c.out.Flush() // the new program knows nothing of the buffer
+		err = syscall.Exec(path, args, env)
+	}
+	return c.notFound(args[0], err)
+}
+
+func (c *call) notFound(name string, err error) error {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, unix.ENOENT) {
+		fmt.Fprintf(c.err, "%s: %s: not found\n", c.name, name)
+		return exitCode(127)
+	}
+	fmt.Fprintf(c.err, "%s: %s: %v\n", c.name, name, errors.Unwrap(err))
+	return exitCode(126)
+}
+
+// start begins a command as a child with this command's streams.
+func (c *call) start(args []string, sys *syscall.SysProcAttr) (*exec.Cmd, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, os.Stdout, os.Stderr
+	cmd.SysProcAttr = sys
+	_ = c.out.Flush() // in order with the child's output
+	if err := cmd.Start(); err != nil {
+		return nil, c.notFound(args[0], err)
+	}
+	return cmd, nil
+}
+
+// codeOf is the exit code that a shell gives for a finished child.
+func codeOf(state *os.ProcessState) int {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	switch {
+	case ok && status.Signaled():
+		return 128 + int(status.Signal())
+	default:
+		return state.ExitCode()
+	}
+}
+
+func ended(cmd *exec.Cmd) error {
+	_ = cmd.Wait() // the state says all
+	if code := codeOf(cmd.ProcessState); code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+func runTimeout(c *call) error {
+	o, err := c.options("+s:k:", "signal=s", "kill-after=k")
+	if err != nil {
+		return err
+	}
+	if len(o.rest) < 2 {
+		return usagef("usage: timeout [-s SIGNAL] [-k SECONDS] SECONDS COMMAND [ARG...]")
+	}
+	limit, err := parseDuration(o.rest[0])
+	if err != nil {
+		return err
+	}
+	sig, err := parseSignal(o.value('s', "TERM"))
+	if err != nil {
+		return err
+	}
+	after, err := o.duration('k', 0)
+	if err != nil {
+		return err
+	}
+	cmd, err := c.start(o.rest[1:], nil)
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the state says all
+		close(done)
+	}()
+	select {
+	case <-done:
+		return exitCode(codeOf(cmd.ProcessState))
+	case <-time.After(limit):
+	}
+	_ = cmd.Process.Signal(sig) // it may have ended just now
+	if after > 0 {
+		select {
+		case <-done:
+		case <-time.After(after):
+			_ = cmd.Process.Kill()
+			<-done
+			return exitCode(137)
+		}
+	}
+	<-done
+	if sig == unix.SIGKILL {
+		return exitCode(137)
+	}
+	return exitCode(124)
+}
