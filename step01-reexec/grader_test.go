@@ -124,10 +124,13 @@ func abandonedCgroups() (left []string) {
 		}
 		return groups
 	}
-	if left = empty(); left != nil {
-		time.Sleep(3 * time.Second)
+	left = empty()
+	for deadline := time.Now().Add(patient); left != nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		still := empty()
 		left = slices.DeleteFunc(left, func(group string) bool { return !slices.Contains(still, group) })
+		if len(left) == 0 {
+			return nil
+		}
 	}
 	return left
 }
@@ -200,14 +203,12 @@ func (w *world) belongings() (list []string) {
 // checkNothingLeft runs when the test is over, still in the world.
 func (w *world) checkNothingLeft() {
 	var left []string
-	for range 50 {
+	if !eventually(func() bool {
 		left = slices.DeleteFunc(w.belongings(), func(s string) bool { return slices.Contains(w.before, s) })
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+		return len(left) == 0
+	}) {
+		w.Errorf("left on the host after the container's end: %q", left)
 	}
-	w.Errorf("left on the host after the container's end: %q", left)
 }
 
 func (w *world) must(err error) {
@@ -269,7 +270,7 @@ func (w *world) startWith(change func(*exec.Cmd), args ...string) *process {
 	p.Dir = w.dir
 	p.Stdout, p.Stderr = &p.out, &p.errors
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	p.WaitDelay = time.Second
+	p.WaitDelay = patient // what it has written is read first, however slow that is
 	change(p.Cmd)
 	w.must(p.Cmd.Start())
 	w.Cleanup(p.end)
@@ -286,7 +287,7 @@ func (p *process) end() {
 	_ = p.Process.Signal(unix.SIGTERM) // most have ended
 	select {
 	case <-p.done:
-	case <-time.After(patient / 4):
+	case <-time.After(patient):
 		_ = p.Process.Kill()
 		<-p.done
 	}

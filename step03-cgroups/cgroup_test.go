@@ -143,11 +143,24 @@ func TestEveryProcessIsInside(t *testing.T) {
 	}
 }
 
+// startHeld starts the program with a command that reads its input, which ends when the test says so: until then, it
+// is there to be looked at.
+func (w *world) startHeld(args ...string) (p *process, begin func()) {
+	w.Helper()
+	theirs, ours, err := os.Pipe()
+	w.must(err)
+	w.Cleanup(func() { ours.Close() })
+	p = w.startWith(func(cmd *exec.Cmd) { cmd.Stdin = theirs }, args...)
+	w.must(theirs.Close())
+	return p, func() { w.must(ours.Close()) }
+}
+
 func TestMemoryHogIsHeld(t *testing.T) {
 	w := newWorld(t)
 	const limit = 48 << 20
-	p := w.start("run", "--memory", "48m", "sh", "-c", "sleep 0.3; exec eat 200m")
+	p, begin := w.startHeld("run", "--memory", "48m", "sh", "-c", "read go; exec eat 200m")
 	g, highest := groupsOf(w, p.started()), 0
+	begin()
 	for over := false; !over; {
 		select {
 		case <-p.done:
@@ -180,9 +193,10 @@ func TestTooLittleForProcess1(t *testing.T) {
 func TestForkBombIsHeld(t *testing.T) {
 	w := newWorld(t)
 	limit := 25 + rand.IntN(15)
-	p := w.start("run", "--memory", "0", "--pids-limit", strconv.Itoa(limit),
-		"sh", "-c", "sleep 0.3; exec bomb --max 100")
+	p, begin := w.startHeld("run", "--memory", "0", "--pids-limit", strconv.Itoa(limit),
+		"sh", "-c", "read go; exec bomb --max 100")
 	g, highest := groupsOf(w, p.started()), 0
+	begin()
 	for over := false; !over; {
 		select {
 		case <-p.done:
@@ -211,9 +225,11 @@ func TestCPUHogIsHeld(t *testing.T) {
 	if !eventually(func() bool { return throttled() > 2 }) {
 		w.wrong("periods in which the hog was stopped", "most", throttled(), "cpu.max was not set", walk)
 	}
-	used, before := cpuTime(w, pid), time.Now()
+	before := time.Now() // whoever is kept waiting between two of these lines finds more time, and not less
+	used := cpuTime(w, pid)
 	time.Sleep(1500 * time.Millisecond)
-	used, took := cpuTime(w, pid)-used, time.Since(before)
+	used = cpuTime(w, pid) - used
+	took := time.Since(before)
 	// A period at either end can be counted or not.
 	if most := time.Duration(share*float64(took+200*time.Millisecond)) + 20*time.Millisecond; used > most {
 		w.wrong(fmt.Sprintf("processor time in %v", took), fmt.Sprint("at most ", most), used, "the quota is wrong", walk)
@@ -244,18 +260,18 @@ func TestCgroupIsRemoved(t *testing.T) {
 	ours := groupsOf(w, os.Getpid())
 	for _, how := range []struct {
 		name string
-		end  func(p *process)
+		end  func(p *process, begin func())
 	}{
-		{"exit", func(*process) {}},
-		{"SIGTERM", func(p *process) { w.must(p.Process.Signal(unix.SIGTERM)) }},
-		{"SIGKILL of process 1", func(p *process) { w.must(unix.Kill(p.init(), unix.SIGKILL)) }},
+		{"exit", func(_ *process, begin func()) { begin() }},
+		{"SIGTERM", func(p *process, _ func()) { w.must(p.Process.Signal(unix.SIGTERM)) }},
+		{"SIGKILL of process 1", func(p *process, _ func()) { w.must(unix.Kill(p.init(), unix.SIGKILL)) }},
 	} {
-		p := w.start("run", "sleep", "1")
+		p, begin := w.startHeld("run", "cat")
 		g := groupsOf(w, p.started())
 		if g["pids"] == ours["pids"] {
 			w.wrong("cgroup of the container", "its own", g["pids"], "it is in ours", walk)
 		}
-		how.end(p)
+		how.end(p, begin)
 		<-p.done
 		for controller, dir := range g {
 			if _, err := os.Stat(dir); err == nil && dir != ours[controller] {

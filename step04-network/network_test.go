@@ -186,10 +186,10 @@ func TestLinksInside(t *testing.T) {
 func TestReachesLoopbackAndHost(t *testing.T) {
 	w := newConnectedWorld(t)
 	inOwnNetwork(w)
-	if r := w.run("run", "ping", "-c", "1", "-W", "2", "127.0.0.1"); r.code != 0 {
+	if r := w.run("run", "ping", "-c", "1", "-W", "20", "127.0.0.1"); r.code != 0 {
 		w.wrong("ping 127.0.0.1", "an answer", r.stdout+r.stderr, "lo is down", walk)
 	}
-	if r := w.run("run", "ping", "-c", "1", "-W", "2", hostAddress); r.code != 0 {
+	if r := w.run("run", "ping", "-c", "1", "-W", "20", hostAddress); r.code != 0 {
 		w.wrong("ping of the host", "an answer", r.stdout+r.stderr, "no default route, or the host's end is down", walk)
 	}
 }
@@ -247,7 +247,7 @@ func TestTwoContainersHaveTheirOwnAddresses(t *testing.T) {
 	if got, want := asked(w), "you are "+hostAddress; got != want {
 		w.wrong("a third container, after the first left", want, got, "its end took what belongs to all", walk)
 	}
-	if r := w.run("run", "ping", "-c", "1", "-W", "2", b.String()); r.code != 0 {
+	if r := w.run("run", "ping", "-c", "1", "-W", "20", b.String()); r.code != 0 {
 		w.wrong("ping from container to container", "an answer", r.stdout+r.stderr, "the host does not forward between them", walk)
 	}
 }
@@ -330,16 +330,16 @@ func TestRulesAreTaggedAndRemoved(t *testing.T) {
 	}
 }
 
-// slowIptables has a program use an iptables that takes a second for one action. It is under way when called
-// says so.
-func slowIptables(w *world, action string) (use func(*exec.Cmd), called func() bool) {
+// slowIptables has a program use an iptables that waits before one action. It is under way when called says so, and
+// goes on when told.
+func slowIptables(w *world, action string) (use func(*exec.Cmd), called func() bool, goOn func()) {
 	w.Helper()
 	real, err := exec.LookPath("iptables")
 	w.must(err)
 	dir := w.TempDir()
 	script := fmt.Sprintf(`#!/bin/sh
-case "$*" in *" %s "*) : >%s/called; sleep 1 ;; esac
-exec %s "$@"
+case "$*" in *" %[1]s "*) : >%[2]s/called; until [ -e %[2]s/on ]; do sleep 0.05; done ;; esac
+exec %[3]s "$@"
 `, action, dir, real)
 	w.must(os.WriteFile(dir+"/iptables", []byte(script), 0o755))
 	return func(cmd *exec.Cmd) {
@@ -348,13 +348,13 @@ exec %s "$@"
 		}, func() bool {
 			_, err := os.Stat(dir + "/called")
 			return err == nil
-		}
+		}, func() { w.must(os.WriteFile(dir+"/on", nil, 0o644)) }
 }
 
 // What a killed program has begun must not go on, unseen by whoever cleans up after it.
 func TestKilledWhileItSetsRules(t *testing.T) {
 	w := newConnectedWorld(t)
-	use, called := slowIptables(w, "-I")
+	use, called, goOn := slowIptables(w, "-I")
 	p := w.startWith(use, "run", "true")
 	if !eventually(func() bool { return called() || errors.Is(unix.Kill(p.Process.Pid, 0), unix.ESRCH) }) || !called() {
 		w.wrong("while a container begins", "iptables -I", "not called", "no rules are set", walk)
@@ -363,7 +363,8 @@ func TestKilledWhileItSetsRules(t *testing.T) {
 	w.must(p.Process.Kill())
 	<-p.done
 	w.clean()
-	time.Sleep(2 * time.Second)
+	goOn()
+	time.Sleep(time.Second)
 	if left := rules(w); left != nil {
 		w.wrong("rules after kill -9 and final clean", "none", left,
 			"iptables has outlived the program: Pdeathsig is for it too", walk)
@@ -373,13 +374,14 @@ func TestKilledWhileItSetsRules(t *testing.T) {
 // An impatient Ctrl-C goes to all processes in the foreground, and comes when the container is gone already.
 func TestInterruptedWhileItRemovesRules(t *testing.T) {
 	w := newConnectedWorld(t)
-	use, called := slowIptables(w, "-D")
+	use, called, goOn := slowIptables(w, "-D")
 	p := w.startWith(use, "run", "true")
 	if !eventually(func() bool { return called() || errors.Is(unix.Kill(p.Process.Pid, 0), unix.ESRCH) }) || !called() {
 		w.wrong("when a container ends", "iptables -D", "not called", "rules are not removed, or none were set", walk)
 		return
 	}
 	w.must(unix.Kill(-p.Process.Pid, unix.SIGINT))
+	goOn()
 	r := p.wait()
 	if left := rules(w); left != nil || r.code != 0 {
 		w.wrong("after Ctrl-C while a container ends", "code 0, no rules", fmt.Sprintf("%v, rules: %v", r, left),
