@@ -113,8 +113,9 @@ func (w *world) clean() {
 // abandonedCgroups returns groups of ours that are empty and stay so. Others may be testing at the same
 // time; their groups have processes in them.
 func abandonedCgroups() (left []string) {
+	name := "simple-container-" + strings.Repeat("[0-9a-f]", 12) // other tests give their groups other names
 	empty := func() (groups []string) {
-		for _, pattern := range []string{"/sys/fs/cgroup/simple-container-*", "/sys/fs/cgroup/*/simple-container-*"} {
+		for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
 			found, _ := filepath.Glob(pattern)
 			for _, group := range found {
 				if procs, err := os.ReadFile(group + "/cgroup.procs"); err == nil && len(procs) == 0 {
