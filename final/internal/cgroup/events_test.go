@@ -3,8 +3,10 @@
 package cgroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,22 +24,38 @@ func tight() *specs.LinuxResources {
 	return &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](8 << 20), Swap: ptr[int64](8 << 20)}}
 }
 
-// watch starts a watch, and returns how often it has told, and how it ended.
-func watch(t *testing.T, start func(context.Context, func()) error) (told *atomic.Int64, stop func() error) {
+// A watching is a watch that is there: how often it has told, and how it ends.
+type watching struct {
+	told  atomic.Int64
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// watch starts a watch, and waits for it to wait.
+func watch(t *testing.T, start func(context.Context, func()) error) *watching {
 	t.Helper()
-	told = &atomic.Int64{}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- start(ctx, func() { told.Add(1) }) }()
-	time.Sleep(50 * time.Millisecond) // for it to be there
-	return told, func() error {
-		cancel()
-		select {
-		case err := <-ended:
-			return err
-		case <-time.After(patience):
-			return context.DeadlineExceeded
-		}
+	w := &watching{stop: cancel, ended: make(chan error, 1)}
+	before := waiting()
+	go func() { w.ended <- start(ctx, func() { w.told.Add(1) }) }()
+	until(t, "it watches", func() bool { return waiting() > before })
+	return w
+}
+
+// waiting counts the goroutines that wait for an event, by their stacks. Who does has told the kernel of which.
+func waiting() int {
+	dump := make([]byte, 1<<20)
+	dump = dump[:runtime.Stack(dump, true)]
+	return bytes.Count(dump, []byte("cgroup.wait(")) + bytes.Count(dump, []byte("unix.Poll("))
+}
+
+// end is how the watch ends, by itself or stopped.
+func (w *watching) end() error {
+	select {
+	case err := <-w.ended:
+		return err
+	case <-time.After(patient):
+		return context.DeadlineExceeded
 	}
 }
 
@@ -48,12 +66,13 @@ func TestOOM(t *testing.T) {
 		t.Fatal(err)
 	}
 	stays := spawn(t, g, "sleep", "60") // or the watch ends with the last process
-	told, stop := watch(t, func(ctx context.Context, tell func()) error { return g.OOM(ctx, door, tell) })
+	w := watch(t, func(ctx context.Context, tell func()) error { return g.OOM(ctx, door, tell) })
 	if err := spawn(t, g, greedy...).Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("%s ended with %v, want it killed", greedy, err)
 	}
-	until(t, "somebody is told", func() bool { return told.Load() > 0 })
-	if err := stop(); err != nil {
+	until(t, "somebody is told", func() bool { return w.told.Load() > 0 })
+	w.stop()
+	if err := w.end(); err != nil {
 		t.Error(err)
 	}
 	if stays.ProcessState != nil {
@@ -69,16 +88,15 @@ func TestOOMEndsWithTheGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := spawn(t, g, "sleep", "60")
-	told, stop := watch(t, func(ctx context.Context, tell func()) error { return g.OOM(ctx, door, tell) })
+	w := watch(t, func(ctx context.Context, tell func()) error { return g.OOM(ctx, door, tell) })
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	if err := g.Remove(door); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
-	time.Sleep(20 * time.Millisecond)
-	if err := stop(); err != nil || told.Load() != 0 {
-		t.Errorf("it told %d times and ended with %v, want 0 and nil", told.Load(), err)
+	if err := w.end(); err != nil || w.told.Load() != 0 {
+		t.Errorf("it told %d times and ended with %v, want 0 and nil", w.told.Load(), err)
 	}
 	if err := g.OOM(t.Context(), door, func() {}); err != nil {
 		t.Errorf("of a group that is gone: %v", err)
@@ -103,20 +121,21 @@ func TestPressure(t *testing.T) {
 	if err := g.Pressure(t.Context(), door, "some", nil); err == nil {
 		t.Error("a level that does not exist: want an error")
 	}
-	told, stop := watch(t, func(ctx context.Context, tell func()) error { return g.Pressure(ctx, door, Low, tell) })
-	for deadline := time.Now().Add(patience); told.Load() == 0; {
+	w := watch(t, func(ctx context.Context, tell func()) error { return g.Pressure(ctx, door, Low, tell) })
+	for deadline := time.Now().Add(patient); w.told.Load() == 0; {
 		cmd := spawn(t, g, greedy...)
 		time.Sleep(100 * time.Millisecond)
-		for p.Version == 2 && told.Load() == 0 && time.Now().Before(deadline) {
+		for p.Version == 2 && w.told.Load() == 0 && time.Now().Before(deadline) {
 			time.Sleep(interval)
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		if told.Load() == 0 && time.Now().After(deadline) {
+		if w.told.Load() == 0 && time.Now().After(deadline) {
 			t.Fatal("nobody was told")
 		}
 	}
-	if err := stop(); err != nil {
+	w.stop()
+	if err := w.end(); err != nil {
 		t.Error(err)
 	}
 }

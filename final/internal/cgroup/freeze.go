@@ -42,7 +42,7 @@ func (g *Group) Freeze(door *kernel.Door) error {
 	return err
 }
 
-// Thaw lets them go on.
+// Thaw lets them go on. A group that is gone has none that could not.
 func (g *Group) Thaw(door *kernel.Door) error {
 	p, err := g.freezer()
 	if err != nil {
@@ -91,6 +91,7 @@ func (p *part) setFrozen(door *kernel.Door, on bool) error {
 			return slices.Contains(strings.Split(readFile(p.dir+"/cgroup.events"), "\n"), "frozen "+value)
 		}
 	}
+	gone := func() bool { return !on && errors.Is(unix.Access(p.dir, unix.F_OK), unix.ENOENT) }
 	deadline := time.Now().Add(patience)
 	for try := 0; ; try++ {
 		if try%50 == 0 {
@@ -99,11 +100,12 @@ func (p *part) setFrozen(door *kernel.Door, on bool) error {
 					return err
 				}
 			}
-			if err := door.Write(file, value); err != nil {
+			err := door.Write(file, value)
+			if going := !on && errors.Is(err, unix.ENODEV); err != nil && !going && !gone() {
 				return err
 			}
 		}
-		if reached() {
+		if reached() || gone() {
 			return nil
 		}
 		if time.Now().After(deadline) {

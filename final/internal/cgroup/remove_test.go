@@ -89,7 +89,7 @@ func start(t *testing.T, group, script string) {
 			if err == nil || !strings.Contains(err.Error(), "killed") {
 				t.Errorf("the process in %s ended with %v, want it killed", group, err)
 			}
-		case <-time.After(patience):
+		case <-time.After(patient):
 			t.Errorf("the process in %s lives", group)
 			_ = cmd.Process.Kill()
 		}

@@ -4,9 +4,11 @@ package cgroup
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -105,18 +107,18 @@ func (s *scopes) bundle(path string) string {
 	return dir
 }
 
-// wantUnit compares properties of a unit.
+// wantUnit waits for properties of a unit: systemd forgets one that has ended when it has nothing else to do.
 func (s *scopes) wantUnit(name string, want ...string) {
 	s.Helper()
-	out, err := exec.Command("systemctl", "show", name).CombinedOutput()
-	if err != nil {
-		s.Errorf("systemctl show %s: %v: %s", name, err, out)
-	}
-	for _, property := range want {
-		if !strings.Contains("\n"+string(out), "\n"+property+"\n") {
-			s.Errorf("%s has no %s:\n%s", name, property, out)
+	until(s.T, fmt.Sprintf("%s has %q", name, want), func() bool {
+		out, err := exec.Command("systemctl", "show", name).CombinedOutput()
+		if err != nil {
+			s.Errorf("systemctl show %s: %v: %s", name, err, out)
 		}
-	}
+		return !slices.ContainsFunc(want, func(property string) bool {
+			return !strings.Contains("\n"+string(out), "\n"+property+"\n")
+		})
+	})
 }
 
 // The life of a container whose group is a scope of systemd's, by the verbs that an engine calls.

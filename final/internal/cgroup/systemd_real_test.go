@@ -83,7 +83,7 @@ exec env -i container=other PATH=/usr/bin:/usr/sbin:/bin ` + program + ` --unit=
 	if err != nil {
 		t.Fatal(err)
 	}
-	inner := exec.Command("nsenter", "-t", pid, "--all", self, "-test.run=InsideSystemd$", "-test.timeout=2m")
+	inner := exec.Command("nsenter", "-t", pid, "--all", self, "-test.run=InsideSystemd$", "-test.timeout=5m")
 	// It is born below the namespace's root: v2 moves no process in from outside (nsdelegate).
 	tester, err := g.Below("tester")
 	if err != nil {

@@ -16,7 +16,11 @@ func (c *Container) Pause() error {
 	if status != Running && status != Created {
 		return fmt.Errorf("container %q: cannot pause a container that is %s: %w", c.ID, status, ErrNotRunning)
 	}
-	return c.group().Freeze(c.runtime.Door)
+	err = c.group().Freeze(c.runtime.Door)
+	if err != nil && !c.alive() { // and with it the group has gone
+		return fmt.Errorf("container %q: it has ended: %w", c.ID, ErrNotRunning)
+	}
+	return err
 }
 
 // Resume lets the processes of a paused container go on.
