@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,19 +214,20 @@ func (w *world) listen(name string, serve func(*net.UnixConn)) (path string) {
 	path = filepath.Join(w.dir, name)
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	w.must(err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var served sync.WaitGroup
+	served.Go(func() {
 		for {
 			connection, err := listener.AcceptUnix()
 			if err != nil {
 				return
 			}
-			serve(connection)
-			connection.Close()
+			served.Go(func() {
+				serve(connection)
+				connection.Close()
+			})
 		}
-	}()
-	w.Cleanup(func() { listener.Close(); <-done })
+	})
+	w.Cleanup(func() { listener.Close(); served.Wait() })
 	w.before = append(w.before, w.belongings()...) // the listener
 	return path
 }
@@ -354,7 +356,13 @@ func TestPreserved(t *testing.T) {
 		if !eventually(func() bool { strange = strangers(c.Pid, cmd.ExtraFiles[:2]); return len(strange) == 0 }) {
 			w.Errorf("descriptors: %q", strange) // that stay: a program that begins opens files of its own for a moment
 		}
-		environment := strings.Split(w.proc(c.Pid, "environ"), "\x00")
+		var environment []string
+		if !eventually(func() bool { // execve closes descriptors before it has laid out the new stack
+			environment = strings.Split(w.proc(c.Pid, "environ"), "\x00")
+			return len(environment) > 1
+		}) {
+			w.Error("no environment")
+		}
 		for _, want := range []string{"LISTEN_FDS=1", "LISTEN_PID=1", "LISTEN_FDNAMES=one:two", "NOTIFY_SOCKET=/run/notify/notify.sock"} {
 			if !slices.Contains(environment, want) {
 				w.Errorf("environment: %q: want %s", environment, want)
@@ -476,11 +484,14 @@ func TestListener(t *testing.T) {
 	})
 }
 
-// answer answers one call with ENOSPC (seccomp_unotify(2)). A container that has no such call in the time of
-// the tests, or ends, gets none.
+// answer answers one call with ENOSPC (seccomp_unotify(2)). A container that ends without one gets none.
 func answer(listener *os.File) error {
 	poll := []unix.PollFd{{Fd: int32(listener.Fd()), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, 1000); err != nil || n == 0 || poll[0].Revents&unix.POLLIN == 0 {
+	n, err := unix.Poll(poll, int(patient.Milliseconds()))
+	for err == unix.EINTR {
+		n, err = unix.Poll(poll, int(patient.Milliseconds()))
+	}
+	if err != nil || n == 0 || poll[0].Revents&unix.POLLIN == 0 {
 		return err
 	}
 	return kernelAnswer(listener.Fd(), unix.ENOSPC)

@@ -43,7 +43,7 @@ const (
 
 var (
 	inVM    = os.Getenv("MICROVM") != ""
-	patient = 10 * time.Second
+	patient = 30 * time.Second
 )
 
 func TestMain(m *testing.M) {
@@ -313,14 +313,13 @@ func (w *world) belongings() (list []string) {
 func (w *world) checkNothingLeft(by string) {
 	w.Helper()
 	var left []string
-	for deadline := time.Now().Add(patient / 5); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	if !eventually(func() bool {
 		reap()
 		left = slices.DeleteFunc(w.belongings(), func(s string) bool { return slices.Contains(w.before, s) })
-		if len(left) == 0 {
-			return
-		}
+		return len(left) == 0
+	}) {
+		w.Errorf("left behind by %s: %q", by, left)
 	}
-	w.Errorf("left behind by %s: %q", by, left)
 }
 
 // reap waits for children that have ended: containers, and what they left to us.
@@ -551,7 +550,7 @@ func (w *world) refused(err error, words ...string) {
 
 // eventually tries until ok, and says whether it came to that.
 func eventually(ok func() bool) bool {
-	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if ok() {
 			return true
 		}
