@@ -121,9 +121,11 @@ func (c *Container) hearExit() (code int, known bool, err error) {
 		return 0, false, err
 	}
 	defer client.Close()
-	if client.Send(monitor.Quiet) != nil {
-		return 0, false, nil // it has just ended
-	}
+	return hearExitFrom(client)
+}
+
+func hearExitFrom(client *monitor.Client) (code int, known bool, err error) {
+	_ = client.Send(monitor.Quiet) // one that has just ended has said how, all the same
 	buffer := make([]byte, monitor.BufferSize)
 	for {
 		kind, text, err := client.Receive(buffer)

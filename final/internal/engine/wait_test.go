@@ -4,6 +4,8 @@ package engine
 
 import (
 	"io"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,11 +24,13 @@ func TestWaitWithRemove(t *testing.T) {
 	}
 	ended := make(chan end, 2)
 	for range 2 {
+		waiting := w.find(c.ID)
 		go func() {
-			code, err := w.find(c.ID).Wait()
+			code, err := waiting.Wait()
 			ended <- end{code, err}
 		}()
 	}
+	w.eventually("two are connected", func() bool { return w.connections() == 2 }, func() any { return w.connections() })
 	quiet, err := c.Attach() // one that waits and is killed does not end the input
 	w.must(err)
 	w.must(quiet.Send(monitor.Quiet))
@@ -46,6 +50,34 @@ func TestWaitWithRemove(t *testing.T) {
 		}
 	}
 	client.Close()
+}
+
+// connections counts those to the only monitor: beside its socket, each has one by the same name.
+func (w *world) connections() int {
+	w.Helper()
+	table, err := os.ReadFile("/proc/net/unix")
+	w.must(err)
+	return strings.Count(string(table), "/"+monitor.AttachFile+"\n") - 1
+}
+
+// TestWaitTooLate: what the monitor has told whoever is connected is heard, also by one that has not said a word when
+// the monitor ends.
+func TestWaitTooLate(t *testing.T) {
+	w := newWorld(t)
+	c := w.start(func(o *CreateOptions) { o.AutoRemove, o.Stdin = true, true }, "cat")
+	client, err := c.Attach()
+	w.must(err)
+	defer client.Close()
+	later, err := c.Attach()
+	w.must(err)
+	defer later.Close()
+	_, err = later.Write([]byte("both are heard\n")) // they are let in one after the other
+	w.must(err)
+	w.awaitLog(c, "stdout: both are heard\n")
+	w.must(c.Kill(unix.SIGKILL)) // and waits for the monitor's end
+	if code, known, err := hearExitFrom(client); code != 137 || !known || err != nil {
+		t.Errorf("code %d, known %v, %v; want 137", code, known, err)
+	}
 }
 
 // TestSlowClient: somebody who is attached and does not read keeps nobody from stopping and removing the container, and
