@@ -230,15 +230,15 @@ func BenchmarkCompile(b *testing.B) {
 // TestCompileIsFast: a filter is compiled at each start of a container, which takes a few milliseconds.
 func TestCompileIsFast(t *testing.T) {
 	profile := dockerProfile(t)
-	fastest := time.Hour
-	for range 20 {
-		start := time.Now()
-		compile(t, amd64, profile)
-		fastest = min(fastest, time.Since(start))
-	}
 	limit := time.Millisecond
 	if os.Getenv("MICROVM") != "" { // an emulated processor
 		limit *= 20
+	}
+	fastest := time.Hour
+	for end := time.Now().Add(10 * time.Second); fastest > limit && time.Now().Before(end); { // a machine that has time for us
+		start := time.Now()
+		compile(t, amd64, profile)
+		fastest = min(fastest, time.Since(start))
 	}
 	if fastest > limit {
 		t.Errorf("Docker's profile: compiled in %v, want less than %v", fastest, limit)

@@ -71,10 +71,13 @@ func program(t *testing.T, script string) (master *os.File, command *exec.Cmd) {
 	return master, command
 }
 
+// patient bounds every wait of these tests.
+const patient = 30 * time.Second
+
 // until reads what a terminal shows, until a text has come.
 func until(t *testing.T, from *os.File, text string) string {
 	t.Helper()
-	if err := from.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := from.SetReadDeadline(time.Now().Add(patient)); err != nil {
 		t.Fatal(err)
 	}
 	var seen []byte
@@ -282,7 +285,7 @@ func TestRestoredAfterKill(t *testing.T) {
 	if err := unix.Kill(forwarding, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); modes(t, screen) != before; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patient); modes(t, screen) != before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the terminal stays raw after kill -9")
 		}

@@ -111,7 +111,7 @@ func TestKilled(t *testing.T) {
 
 // killAfter kills a process once so much was served to it, and waits for its end.
 func killAfter(helper *exec.Cmd, served *atomic.Int64, amount int64, ended <-chan error) {
-	for deadline := time.Now().Add(20 * time.Second); served.Load() < amount && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); served.Load() < amount && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		select {
 		case <-ended:
 			return

@@ -89,7 +89,7 @@ func cut(w http.ResponseWriter, r *http.Request, real http.Handler, n int, then 
 
 // waitForPartial waits until something of a blob has arrived.
 func waitForPartial(t *testing.T, s *Store) {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		files, _ := filepath.Glob(s.images + "/partial/*") // a bad pattern is the only error
 		for _, name := range files {
 			if info, err := os.Stat(name); err == nil && info.Size() > 0 {

@@ -34,7 +34,7 @@ func TestStatOfManyThreads(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p ProcessStat
-	for deadline := time.Now().Add(10 * time.Second); p.State != 'Z' && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); p.State != 'Z' && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		var err error
 		if p, err = Stat(cmd.Process.Pid); err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestStatOfManyThreads(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); p.Alive() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); p.Alive() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		var err error
 		if p, err = Stat(cmd.Process.Pid); err != nil {
 			t.Fatal(err) // nobody has waited for it

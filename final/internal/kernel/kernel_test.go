@@ -318,7 +318,7 @@ func TestOnThreadKeepsNamespacesApart(t *testing.T) {
 		}
 	}
 	after := namespacesOf(t)
-	for deadline := time.Now().Add(5 * time.Second); after != before && time.Now().Before(deadline); after = namespacesOf(t) {
+	for deadline := time.Now().Add(30 * time.Second); after != before && time.Now().Before(deadline); after = namespacesOf(t) {
 		time.Sleep(time.Millisecond) // a thread takes a moment to end
 	}
 	if diff := cmp.Diff(before, after); diff != "" {

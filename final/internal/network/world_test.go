@@ -42,7 +42,7 @@ const (
 
 var (
 	inVM    = os.Getenv("MICROVM") != ""
-	patient = 10 * time.Second
+	patient = 30 * time.Second
 )
 
 func TestMain(m *testing.M) {
@@ -140,6 +140,9 @@ func (w *world) check(err error) {
 func (w *world) belongings() (list []string) {
 	w.Helper()
 	links, err := netlink.LinkList()
+	for errors.Is(err, netlink.ErrDumpInterrupted) { // some are just going, with their namespace
+		links, err = netlink.LinkList()
+	}
 	w.must(err)
 	for _, link := range links {
 		if !strings.HasPrefix(link.Attrs().Name, "tun") {
@@ -212,15 +215,18 @@ func (w *world) rules() (list []string) {
 func (w *world) checkNothingLeft(by string) {
 	w.Helper()
 	var left, lost []string
-	for deadline := time.Now().Add(patient / 2); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); ; time.Sleep(5 * time.Millisecond) {
 		now := w.belongings()
 		left = slices.DeleteFunc(slices.Clone(now), func(s string) bool { return slices.Contains(w.before, s) })
 		lost = slices.DeleteFunc(slices.Clone(w.before), func(s string) bool { return slices.Contains(now, s) })
 		if len(left)+len(lost) == 0 {
 			return
 		}
+		if time.Now().After(deadline) {
+			w.Errorf("after %s: left behind %q, lost %q", by, left, lost)
+			return
+		}
 	}
-	w.Errorf("after %s: left behind %q, lost %q", by, left, lost)
 }
 
 // space makes a network namespace, for a container or another station, and returns its path.
@@ -336,7 +342,7 @@ func (w *world) serveUDP(path, address string) {
 	}))
 }
 
-// ask asks who we are, from a namespace: tcp or udp.
+// ask asks who we are, from a namespace: tcp or udp. A datagram may be lost, and is sent again.
 func ask(path, protocol, address string, patience time.Duration) (answer string, err error) {
 	err = at(path, func() error {
 		conn, err := net.DialTimeout(protocol, address, patience)
@@ -344,15 +350,23 @@ func ask(path, protocol, address string, patience time.Duration) (answer string,
 			return err
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		buffer, tries := make([]byte, 100), 1
 		if protocol == "udp" {
-			if _, err := conn.Write([]byte("?")); err != nil {
+			tries = 10
+		}
+		for range tries {
+			if protocol == "udp" {
+				if _, err := conn.Write([]byte("?")); err != nil {
+					return err
+				}
+			}
+			_ = conn.SetReadDeadline(time.Now().Add(patience / time.Duration(tries)))
+			var n int
+			if n, err = conn.Read(buffer); !errors.Is(err, os.ErrDeadlineExceeded) {
+				answer = string(buffer[:n])
 				return err
 			}
 		}
-		buffer := make([]byte, 100)
-		n, err := conn.Read(buffer)
-		answer = string(buffer[:n])
 		return err
 	})
 	return answer, err

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -158,9 +157,8 @@ func TestUpstream(t *testing.T) {
 	if got := nameservers(file); !slices.Equal(got, []string{"127.0.0.53", "fe80::1%eth0"}) {
 		t.Errorf("%q", got)
 	}
-	start := time.Now()
 	q := dnsmessage.Question{Name: dnsmessage.MustNewName("example.org."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}
-	if answer := forward(make([]byte, 12), q, nil, false); answer != nil || time.Since(start) > time.Second {
-		t.Errorf("without servers: %v after %v", answer, time.Since(start))
+	if answer := forward(make([]byte, 12), q, nil, false); answer != nil {
+		t.Errorf("without servers: %v", answer)
 	}
 }

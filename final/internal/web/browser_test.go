@@ -74,6 +74,7 @@ func openBrowser(t *testing.T, server func() *Server, width, height int64) *brow
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(int(width), int(height)),
 		chromedp.NoSandbox, // root has none
+		chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"), // nothing but loopback
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("font-render-hinting", "none"),
@@ -283,6 +284,7 @@ func TestBrowserPlots(t *testing.T) {
 
 	b.press("p")
 	b.await(`document.querySelector("#state").textContent === "paused"`)
+	b.settle() // a picture that was asked for before is drawn yet
 	before = ask[string](b, line)
 	time.Sleep(1500 * time.Millisecond)
 	if ask[string](b, line) != before {
