@@ -283,6 +283,9 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request)
 }
 
+// patience is for one block: it may build programs, and the machine may have other things to do.
+const patience = 3 * time.Minute
+
 // shell runs a script from the repository's root and returns all that it prints. Output goes to a file, not
 // to a pipe: so what a script leaves running in the background does not hold us up.
 func (w *world) shell(script string) (printed string, err error) {
@@ -291,7 +294,7 @@ func (w *world) shell(script string) (printed string, err error) {
 		return "", err
 	}
 	defer out.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", script)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = w.root, w.env, out, out
@@ -299,7 +302,7 @@ func (w *world) shell(script string) (printed string, err error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err = cmd.Run()
 	if ctx.Err() != nil {
-		err = fmt.Errorf("%w: it took more than a minute", err)
+		err = fmt.Errorf("%w: it took more than %v", err, patience)
 	}
 	text, failure := os.ReadFile(out.Name())
 	return string(text), errors.Join(err, failure)
