@@ -21,8 +21,7 @@ import (
 //
 // os.Root is no substitute: it refuses absolute symbolic links, which every distribution's image has.
 type tree struct {
-	root   int
-	device uint64
+	root int
 }
 
 func openTree(dir string) (*tree, error) {
@@ -30,12 +29,7 @@ func openTree(dir string) (*tree, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		_ = unix.Close(fd) // it was only a handle
-		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
-	}
-	return &tree{root: fd, device: uint64(st.Dev)}, nil
+	return &tree{root: fd}, nil
 }
 
 func (t *tree) close() { _ = unix.Close(t.root) } // a handle without data
@@ -91,9 +85,9 @@ func inodeAt(parent int, base string) (inode, uint32, error) {
 	return inode{uint64(st.Dev), st.Ino}, st.Mode, nil
 }
 
-// remove removes base in parent and all below it, except what keep says; it never follows a link and never
-// enters another file system: what is mounted there is not ours.
-func (t *tree) remove(parent int, base string, keep func(inode) bool) error {
+// removeAt removes base in parent and all below it, except what keep says; it never follows a link and never enters
+// a mount, a bind mount of the same file system neither: what is mounted there is not ours.
+func removeAt(parent int, base string, keep func(inode) bool) error {
 	id, mode, err := inodeAt(parent, base)
 	if err == unix.ENOENT {
 		return nil
@@ -107,10 +101,7 @@ func (t *tree) remove(parent int, base string, keep func(inode) bool) error {
 		}
 		return wrap("unlink", base, unix.Unlinkat(parent, base, 0))
 	}
-	if id.device != t.device {
-		return wrap("remove", base, unix.EXDEV)
-	}
-	if err := t.removeBelow(parent, base, keep); err != nil || keep(id) {
+	if err := removeBelow(parent, base, keep); err != nil || keep(id) {
 		return err
 	}
 	err = unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
@@ -120,8 +111,10 @@ func (t *tree) remove(parent int, base string, keep func(inode) bool) error {
 	return wrap("rmdir", base, err)
 }
 
-func (t *tree) removeBelow(parent int, base string, keep func(inode) bool) error {
-	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+func removeBelow(parent int, base string, keep func(inode) bool) error {
+	fd, err := files.Openat2(parent, base, unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV,
+	})
 	if err != nil {
 		return wrap("open", base, err)
 	}
@@ -132,7 +125,7 @@ func (t *tree) removeBelow(parent int, base string, keep func(inode) bool) error
 		return err
 	}
 	for _, name := range names {
-		if err := t.remove(fd, name, keep); err != nil {
+		if err := removeAt(fd, name, keep); err != nil {
 			return err
 		}
 	}
@@ -146,5 +139,5 @@ func Remove(dir string) error {
 		return err
 	}
 	defer parent.close()
-	return parent.remove(parent.root, path.Base(dir), func(inode) bool { return false })
+	return removeAt(parent.root, path.Base(dir), func(inode) bool { return false })
 }

@@ -153,7 +153,7 @@ func (u *unpacking) clear(parent int, base string) error {
 		return wrap("stat", base, err)
 	}
 	u.stale = u.stale || mode&unix.S_IFMT != unix.S_IFREG
-	return u.remove(parent, base, func(inode) bool { return false })
+	return removeAt(parent, base, func(inode) bool { return false })
 }
 
 // note remembers what this layer has made.

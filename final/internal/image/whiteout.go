@@ -29,7 +29,7 @@ func (u *unpacking) whiteout(parent int, base string) error {
 	case base == whiteoutOpaque && u.overlay:
 		return setOpaque(parent, ".")
 	case base == whiteoutOpaque:
-		return u.removeBelow(parent, ".", u.isLower)
+		return removeBelow(parent, ".", u.isLower)
 	case strings.HasPrefix(base, whiteoutMeta):
 		return nil // they mean nothing here
 	case hidden == "" || hidden == "." || hidden == "..":
@@ -38,7 +38,7 @@ func (u *unpacking) whiteout(parent int, base string) error {
 		return u.hide(parent, hidden)
 	}
 	u.stale = true
-	return u.remove(parent, hidden, u.isLower)
+	return removeAt(parent, hidden, u.isLower)
 }
 
 // isLower tells whether remove must keep a file: whiteouts are for the layers below, not for what this one made.
