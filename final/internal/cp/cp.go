@@ -95,7 +95,10 @@ func (o Options) write(w io.Writer, s *source) error {
 		e.Stat.Uid, e.Stat.Gid = counted(e.Stat.Uid, o.From.UID), counted(e.Stat.Gid, o.From.GID)
 		return archive.Add(e)
 	})
-	return errors.Join(err, archive.Close())
+	if err != nil {
+		return err // and no end of the archive: a part is not to be taken for the whole
+	}
+	return archive.Close()
 }
 
 // counted is an id counted from the one that is 0.

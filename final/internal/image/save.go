@@ -46,7 +46,10 @@ func (s *Store) Save(w io.Writer, format string, references ...string) error {
 		_, err := io.CopyBuffer(struct{ io.Writer }{archive}, content, make([]byte, 1<<20))
 		return err
 	}
-	return errors.Join(s.save(add, format, references), archive.Close())
+	if err := s.save(add, format, references); err != nil {
+		return err // and no end of the archive: a part is not to be taken for the whole
+	}
+	return archive.Close()
 }
 
 // SaveDir writes images as an OCI image layout into a directory, which is made, or is empty.
