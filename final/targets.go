@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,25 +25,29 @@ func (s *session) listTargets(all bool) (targets []metrics.Target, err error) {
 	if err != nil {
 		return nil, err
 	}
-	known := s.engineTargets(all)
 	for _, c := range list {
-		t, ok := targetOf(c)
-		if !ok || t.Stopped() && !all {
-			continue
-		}
-		if k, ok := known[t.ID]; ok {
-			t.Name, t.Image = k.Name, k.Image
-			delete(known, t.ID)
-		}
-		targets = append(targets, t)
-	}
-	for _, t := range known { // to the runtime they are not, until they run
-		if all && (t.Stopped() || t.Status == "created") {
+		if t, ok := targetOf(c); ok && (all || !t.Stopped()) {
 			targets = append(targets, t)
 		}
 	}
+	targets = withNames(targets, s.engineTargets(all), all)
 	slices.SortFunc(targets, func(a, b metrics.Target) int { return strings.Compare(a.Name, b.Name) })
 	return targets, nil
+}
+
+// withNames gives the runtime's containers the names and images that the engine knows. To the runtime the engine's are
+// not until they run, and not from their end on, which their records may not know of yet.
+func withNames(targets []metrics.Target, known map[string]metrics.Target, all bool) []metrics.Target {
+	for i, t := range targets {
+		if k, ok := known[t.ID]; ok {
+			targets[i].Name, targets[i].Image = k.Name, k.Image
+			delete(known, t.ID)
+		}
+	}
+	if !all {
+		return targets
+	}
+	return slices.AppendSeq(targets, maps.Values(known))
 }
 
 // engineTargets are the engine's containers, which have names and images: none for another root than the engine's.
@@ -54,8 +59,11 @@ func (s *session) engineTargets(all bool) map[string]metrics.Target {
 	list, _ := s.engine().List(engine.ListOptions{All: all}) // who cannot be named is measured all the same
 	for _, c := range list {
 		status := string(c.State.Status)
-		if c.State.Status == engine.Exited {
+		switch c.State.Status {
+		case engine.Exited:
 			status = string(runtime.Stopped)
+		case engine.Starting:
+			status = string(runtime.Created)
 		}
 		known[c.ID] = metrics.Target{ID: c.ID, Name: c.Name, Image: c.Image, Created: c.Created, Status: status}
 	}
