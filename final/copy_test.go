@@ -102,7 +102,7 @@ func TestCopyDiffCommit(t *testing.T) {
 		./
 		sub/
 		sub/b
-		final: open /none: no such file or directory: an archive wants a directory that is there
+		final: cp - web:/none: open /none: no such file or directory: an archive wants a directory that is there
 		no
 		/file
 		1.2.3.4 here
@@ -200,13 +200,13 @@ func TestCopyRefused(t *testing.T) {
 		try diff nobody; try commit web 'A B'; try export nobody
 	`, `
 		final: cp: 1 arguments: want: final cp SOURCE TARGET
-		final: cp: one of both must be in a container: CONTAINER:PATH
-		final: cp: from one container to another is not possible: copy to the host in between
-		final: no such container: nobody
-		final: open /run/here/nothing: no such file or directory
-		final: open /nothing: no such file or directory
-		final: /etc/passwd: a file is there, which no directory replaces
-		final: open /no/: no such file or directory
+		final: cp a b: one of both must be in a container: CONTAINER:PATH
+		final: cp a:b c:d: from one container to another is not possible: copy to the host in between
+		final: cp nobody:/x y: no such container: nobody
+		final: cp nothing web:/x: open /run/here/nothing: no such file or directory
+		final: cp web:/nothing x: open /nothing: no such file or directory
+		final: cp dir web:/etc/passwd: /etc/passwd: a file is there, which no directory replaces
+		final: cp file web:/no/where: open /no/: no such file or directory
 		final: no such container: nobody
 		final: image name "A B": want [HOST[:PORT]/]REPOSITORY[:TAG|@sha256:DIGEST]
 		final: no such container: nobody

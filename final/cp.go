@@ -27,7 +27,10 @@ func cpCommand(s *session) *cobra.Command {
 			o.Skip = func(name string) {
 				fmt.Fprintf(os.Stderr, "final: warning: cp: %s: a device: left out\n", visible(name))
 			}
-			return s.copy(args[0], args[1], o)
+			if err := s.copy(args[0], args[1], o); err != nil {
+				return fmt.Errorf("cp %s %s: %w", args[0], args[1], err)
+			}
+			return nil
 		},
 	}
 	command.Flags().BoolVarP(&o.Owners, "archive", "a", false, "files keep their owners")
@@ -49,7 +52,7 @@ func (s *session) copy(from, to string, o engine.CopyOptions) error {
 	target, place, toContainer := containerPath(to)
 	switch {
 	case fromContainer && toContainer:
-		return errors.New("cp: from one container to another is not possible: copy to the host in between")
+		return errors.New("from one container to another is not possible: copy to the host in between")
 	case fromContainer:
 		c, err := s.engine().Find(source)
 		if err != nil {
@@ -69,7 +72,7 @@ func (s *session) copy(from, to string, o engine.CopyOptions) error {
 		}
 		return c.CopyIn(&from, nil, place, o)
 	}
-	return errors.New("cp: one of both must be in a container: CONTAINER:PATH")
+	return errors.New("one of both must be in a container: CONTAINER:PATH")
 }
 
 // containerPath reads CONTAINER:PATH. What begins with / or . is a path of the host, as ./a:b.

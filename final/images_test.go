@@ -101,7 +101,7 @@ func TestImages(t *testing.T) {
 		code 1
 		final: image name "UPPER": a repository's name is in lower case
 		code 1
-		final: load: it is no archive: unexpected EOF
+		final: load: root/etc/file: it is no archive: unexpected EOF
 		code 1
 		final: save: --format "zip": want docker-archive, oci-archive or oci-dir
 		code 1

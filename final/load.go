@@ -60,5 +60,9 @@ func load(store *image.Store, input string) ([]*image.Image, error) {
 	if info.IsDir() {
 		return store.LoadDir(input)
 	}
-	return store.Load(f)
+	images, err := store.Load(f)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", input, err)
+	}
+	return images, err
 }

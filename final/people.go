@@ -29,8 +29,8 @@ func people(s *session, args []string) error {
 		Args:              unknownCommand,
 		Run:               func(root *cobra.Command, _ []string) { _ = root.Help() }, // to the standard output
 	}
-	root.SetUsageTemplate(root.UsageTemplate() + "\nFlags before the verbs of the OCI runtime, create to restore:\n" +
-		(&session{}).flags().FlagUsages())
+	root.SetUsageTemplate(root.UsageTemplate() + "{{if .HasParent}}\nThe flags before the verb are in: final --help\n{{else}}" +
+		"\nFlags before the verb:\n" + (&session{}).flags().FlagUsages() + "{{end}}")
 	root.AddCommand(imageCommands(s)...)
 	root.AddCommand(
 		runCommand(s), createCommand(s), startCommand(s), stopCommand(s), restartCommand(s), killCommand(s), rmCommand(s),

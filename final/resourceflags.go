@@ -25,7 +25,7 @@ func (f *resourceFlags) add(flags *pflag.FlagSet) {
 		"limit of memory and swap together; -1 for none (default twice --memory)")
 	flags.StringVar(&f.reservation, "memory-reservation", "", "memory it keeps when the host's is short")
 	flags.Int64Var(&f.swappiness, "memory-swappiness", -1,
-		"how readily it is swapped: 0 to 100 (cgroup v1; default the host's)")
+		"how readily it is swapped: 0 to 100, or -1 for as readily as the host (cgroup v1)")
 	flags.BoolVar(&f.r.NoOOMKill, "oom-kill-disable", false, "have it wait when its memory is used up (cgroup v1)")
 	flags.StringVar(&f.cpus, "cpus", "", "limit of processors, as 1.5")
 	flags.Uint64VarP(&f.r.CPUShares, "cpu-shares", "c", 0, "weight against others where processors are short (default 1024)")

@@ -54,7 +54,7 @@ func (f *runFlags) options(args []string, detach bool) (o engine.CreateOptions, 
 	}
 	if o.Rootfs == "" {
 		if len(args) == 0 {
-			return o, errors.New("want an image: final run lab, or final run alpine")
+			return o, errors.New("want an image, such as lab or alpine")
 		}
 		o.Image, args = args[0], args[1:]
 	}
