@@ -3,11 +3,15 @@
 package main
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -224,14 +228,33 @@ func TestCommandIsLookedUpInside(t *testing.T) {
 	}
 }
 
+// elfFor is a program of this machine's kind that has nothing but the name of its loader (elf(5)).
+func elfFor(loader string) []byte {
+	machine := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]
+	const headers = 64 + 56
+	header := elf.Header64{
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
+		Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1,
+	}
+	interpreter := elf.Prog64{Type: uint32(elf.PT_INTERP), Off: headers, Filesz: uint64(len(loader) + 1)}
+	var b bytes.Buffer
+	_ = binary.Write(&b, binary.LittleEndian, header) // memory takes what it is given
+	_ = binary.Write(&b, binary.LittleEndian, interpreter)
+	b.WriteString(loader + "\x00")
+	return b.Bytes()
+}
+
 func TestMissingInterpreter(t *testing.T) {
 	w := newWorld(t)
 	dir := copyOfImage(w)
 	w.must(os.WriteFile(filepath.Join(dir, "script"), []byte("#!/no/such/shell\n"), 0o755))
+	w.must(os.WriteFile(filepath.Join(dir, "glibc"), elfFor("/no/such/ld.so"), 0o755))
 	w.must(os.WriteFile(filepath.Join(dir, "garbage"), []byte("no program\n"), 0o755))
-	if r := w.run("run", "--rootfs", dir, "/script"); r.code != 127 || !strings.Contains(r.stderr, "interpreter") {
-		w.wrong("a script without its shell", "code 127, and a word on the interpreter", r,
-			"ENOENT for a file that is there", "If it fails")
+	for name, what := range map[string]string{"/script": "a script without its shell", "/glibc": "a program without its loader"} {
+		if r := w.run("run", "--rootfs", dir, name); r.code != 127 || !strings.Contains(r.stderr, "interpreter") {
+			w.wrong(what, "code 127, and a word on the interpreter", r, "ENOENT for a file that is there", "If it fails")
+		}
 	}
 	if r := w.run("run", "--rootfs", dir, "/garbage"); r.code != 126 {
 		w.wrong("a file that is no program", "code 126", r, "ENOEXEC", "If it fails")
