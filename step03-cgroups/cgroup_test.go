@@ -284,6 +284,7 @@ func TestCgroupIsRemoved(t *testing.T) {
 // holds before: without cgroups none is left
 func TestNothingIsLeftWhenSetUpFails(t *testing.T) {
 	w := newWorld(t)
+	before := emptyCgroups()
 	// A memory limit that not even process 1 fits in, an image that cannot be entered.
 	dir := copyOfImage(w)
 	w.must(os.RemoveAll(filepath.Join(dir, "proc")))
@@ -296,7 +297,7 @@ func TestNothingIsLeftWhenSetUpFails(t *testing.T) {
 			w.wrong(fmt.Sprintf("%q", args), "code 125 or 137", r, "an error was lost", walk)
 		}
 	}
-	if left := abandonedCgroups(); len(left) > 0 {
+	if left := abandonedCgroups(before); len(left) > 0 {
 		w.wrong("cgroups after failed set-ups", "none", left, "clean-up does not run when set-up fails half-way", walk)
 	}
 }

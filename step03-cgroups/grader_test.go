@@ -64,8 +64,9 @@ func grade(m *testing.M) int {
 		return 1
 	}
 	_ = flag.Set("test.parallel", "4") // containers wait more than they work
+	before := emptyCgroups()           // of an earlier crash, which this program is not to blame for
 	code := m.Run()
-	for _, group := range abandonedCgroups() {
+	for _, group := range abandonedCgroups(before) {
 		fmt.Printf("left behind: %s: remove it with: go run ./final clean\n", group)
 		code = 1
 	}
@@ -110,29 +111,29 @@ func (w *world) clean() {
 	w.must(command(final, "clean"))
 }
 
-// abandonedCgroups returns groups of ours that are empty and stay so. Others may be testing at the same
-// time; their groups have processes in them.
-func abandonedCgroups() (left []string) {
+// emptyCgroups returns groups of ours that no process is in.
+func emptyCgroups() (groups []string) {
 	name := "simple-container-" + strings.Repeat("[0-9a-f]", 12) // other tests give their groups other names
-	empty := func() (groups []string) {
-		for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
-			found, _ := filepath.Glob(pattern)
-			for _, group := range found {
-				if procs, err := os.ReadFile(group + "/cgroup.procs"); err == nil && len(procs) == 0 {
-					groups = append(groups, group)
-				}
+	for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
+		found, _ := filepath.Glob(pattern)
+		for _, group := range found {
+			if procs, err := os.ReadFile(group + "/cgroup.procs"); err == nil && len(procs) == 0 {
+				groups = append(groups, group)
 			}
 		}
-		return groups
 	}
-	left = empty()
-	for deadline := time.Now().Add(patient); left != nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		still := empty()
+	return groups
+}
+
+// abandonedCgroups returns groups that are empty and stay so, and were not there before. Others may be testing at
+// the same time: theirs get processes, or go.
+func abandonedCgroups(before []string) (left []string) {
+	left = slices.DeleteFunc(emptyCgroups(), func(group string) bool { return slices.Contains(before, group) })
+	eventually(func() bool {
+		still := emptyCgroups()
 		left = slices.DeleteFunc(left, func(group string) bool { return !slices.Contains(still, group) })
-		if len(left) == 0 {
-			return nil
-		}
-	}
+		return len(left) == 0
+	})
 	return left
 }
 
