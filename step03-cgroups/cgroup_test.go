@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,10 +120,11 @@ func TestLimitsAreSet(t *testing.T) {
 	if got != want {
 		w.wrong("cpu quota", want, got, `cpu.max wants "quota period", in microseconds`, walk)
 	}
-	if g.v1("memory") {
-		return
+	others := map[string]string{"memory.swap.max": "0", "memory.oom.group": "1"}
+	if g.v1("memory") { // which counts memory and swap together
+		others = map[string]string{"memory.memsw.limit_in_bytes": strconv.Itoa(memory)}
 	}
-	for file, want := range map[string]string{"memory.swap.max": "0", "memory.oom.group": "1"} {
+	for file, want := range others {
 		text, err := os.ReadFile(filepath.Join(g["memory"], file))
 		if got := strings.TrimSpace(string(text)); err == nil && got != want {
 			w.wrong(file, want, got, "memory.max alone lets the container swap, and lose one process of many", walk)
@@ -314,6 +316,35 @@ func TestBadLimits(t *testing.T) {
 			w.wrong(fmt.Sprintf("%s %q", c.flag, c.value), "code 125 and an error that names both", r,
 				"the value is not checked", walk)
 		}
+	}
+}
+
+// In a container, what looks like the root of cgroup2 is a group with processes of its own.
+//
+// holds before: with the controllers on v1 there is no such rule
+func TestControllersInAContainer(t *testing.T) {
+	w := newWorld(t)
+	g := groupsOf(w, w.start("run", "sleep", "1000").started()) // so the controllers are handed down from the real root
+	if g.v1("memory") {
+		t.Skip("the memory controller is on v1")
+	}
+	root := filepath.Dir(g[""])
+	group := filepath.Join(root, "grader-"+randomName())
+	w.must(os.Mkdir(group, 0o755))
+	guest := exec.Command("sleep", "1000")
+	guest.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	w.must(guest.Start())
+	w.Cleanup(func() {
+		_ = guest.Process.Kill()
+		_ = guest.Wait()
+		w.must(os.Remove(group))
+	})
+	w.must(os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(guest.Process.Pid)), 0))
+	w.must(unix.Mount(group, root, "", unix.MS_BIND, ""))
+	r := w.run("run", "true")
+	w.must(unix.Unmount(root, unix.MNT_DETACH))
+	if r.code != 125 || !strings.Contains(r.stderr, "cgroup.subtree_control") || !strings.Contains(r.stderr, "container?") {
+		w.wrong("in a container", "code 125, the file, and a question", r, "EBUSY alone tells nobody of the rule", "If it fails")
 	}
 }
 
