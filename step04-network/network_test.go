@@ -252,6 +252,24 @@ func TestTwoContainersHaveTheirOwnAddresses(t *testing.T) {
 	}
 }
 
+// A VPN, or the Wi-Fi of the place, may have the addresses that a container would get.
+func TestNetworksOfTheHostAreAvoided(t *testing.T) {
+	w := newConnectedWorld(t)
+	p := w.start("run", "sleep", "1000")
+	taken, err := addressOf(w, p.started()).Prefix(24)
+	w.must(err)
+	w.must(p.Process.Signal(unix.SIGTERM))
+	<-p.done
+	uplink, err := netlink.LinkByName("uplink")
+	w.must(err)
+	there := &net.IPNet{IP: taken.Addr().AsSlice(), Mask: net.CIDRMask(24, 32)}
+	w.must(netlink.RouteAdd(&netlink.Route{LinkIndex: uplink.Attrs().Index, Dst: there, Gw: net.ParseIP(serverAddress)}))
+	if address := addressOf(w, w.start("run", "sleep", "1000").started()); taken.Contains(address) {
+		w.wrong("address of eth0, on a host with a route to "+taken.String(), "one of another network", address,
+			"the host's routes were not looked at: what is there cannot be reached any more", walk)
+	}
+}
+
 func TestManyStartAtOnce(t *testing.T) {
 	w := newConnectedWorld(t)
 	var all []*process
@@ -398,6 +416,7 @@ func TestNameServersCanBeReached(t *testing.T) {
 		{"a host with systemd-resolved", "nameserver 127.0.0.53\n", "nameserver 192.0.2.8\n", "nameserver 192.0.2.8"},
 		{"a host with a server on loopback beside another", "nameserver 127.0.0.1\nnameserver 192.0.2.9\n", "", "nameserver 192.0.2.9"},
 		{"a host with nothing but loopback", "nameserver ::1\n", "", "nameserver "},
+		{"a host with nothing but IPv6", "nameserver 2001:db8::1\n", "nameserver 192.0.2.10\n", "nameserver 192.0.2.10"},
 	} {
 		file := filepath.Join(w.TempDir(), "resolv.conf")
 		w.must(os.WriteFile(file, []byte(c.host), 0o644))
@@ -411,7 +430,7 @@ func TestNameServersCanBeReached(t *testing.T) {
 		r := w.run("run", "cat", "/etc/resolv.conf")
 		w.must(unix.Unmount(original, unix.MNT_DETACH))
 		if !strings.Contains(r.stdout, c.want) || strings.Contains(r.stdout, "127.0.0") || strings.Contains(r.stdout, "::1") {
-			w.wrong("resolv.conf on "+c.what, c.want, r.stdout+r.stderr, "127.0.0.53 is the host's own", "If it fails")
+			w.wrong("resolv.conf on "+c.what, c.want, r.stdout+r.stderr, "127.0.0.53 is the host's own, and the container has no IPv6", "If it fails")
 		}
 	}
 }

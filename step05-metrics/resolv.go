@@ -20,7 +20,7 @@ func resolvConf() string {
 		if err != nil {
 			continue
 		}
-		if conf, servers := dropLoopback(string(text)); servers > 0 {
+		if conf, servers := reachable(string(text)); servers > 0 {
 			return conf
 		}
 	}
@@ -29,11 +29,12 @@ func resolvConf() string {
 	return "nameserver " + public + "\n"
 }
 
-// dropLoopback returns a resolv.conf without the servers on loopback, and how many are left.
-func dropLoopback(text string) (conf string, servers int) {
+// reachable returns a resolv.conf without the servers that the container cannot ask, those on loopback and, as it
+// has no IPv6, those with such an address; and how many are left.
+func reachable(text string) (conf string, servers int) {
 	for line := range strings.Lines(text) {
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "nameserver" {
-			if ip, err := netip.ParseAddr(words[1]); err != nil || ip.IsLoopback() {
+			if ip, err := netip.ParseAddr(words[1]); err != nil || ip.IsLoopback() || ip.Is6() {
 				continue
 			}
 			servers++
