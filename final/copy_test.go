@@ -188,6 +188,27 @@ func TestShared(t *testing.T) {
 	`)
 }
 
+// TestInterpreterMissing: a command that is there, and is said not to be.
+func TestInterpreterMissing(t *testing.T) {
+	t.Parallel()
+	transcript(t, `
+		final create --name web --network none lab sleep 1000 >/dev/null
+		printf '#!/no/such/shell\n' > script; chmod +x script
+		final cp script web:/; final commit web scripted >/dev/null
+		final run --rm --network none scripted /script || echo "code $?"
+		final start web; final exec web /script || echo "code $?"
+		final exec web /nowhere || echo "code $?"
+	`, `
+		final: exec "/script": no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
+		code 127
+		web
+		final: exec "/script": no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
+		code 127
+		final: exec: "/nowhere": stat /nowhere: no such file or directory
+		code 127
+	`)
+}
+
 // TestCopyRefused: what is wrong is said.
 func TestCopyRefused(t *testing.T) {
 	t.Parallel()

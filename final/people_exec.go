@@ -120,7 +120,7 @@ func failedExec(err error) error {
 		return err
 	}
 	if code := engine.FailureCode(err); code != 125 {
-		return &coded{code, err}
+		return &coded{code, withInterpreter(err)}
 	}
 	if errors.Is(err, unix.EAGAIN) {
 		return fmt.Errorf("%w (at the limit on processes? final update --pids-limit changes it)", err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -163,7 +164,15 @@ func failedRun(err error) error {
 	case err == nil || errors.As(err, &exit):
 		return err
 	case errors.As(err, &failure):
-		return &coded{failure.Code, err}
+		return &coded{failure.Code, withInterpreter(err)}
 	}
 	return &coded{125, err}
+}
+
+// withInterpreter says what is missing where execve(2) says that a command is which has just been found.
+func withInterpreter(err error) error {
+	if text := err.Error(); strings.HasPrefix(text, `exec "`) && strings.HasSuffix(text, unix.ENOENT.Error()) {
+		return fmt.Errorf("%w: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)", err)
+	}
+	return err
 }
