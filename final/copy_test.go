@@ -188,8 +188,8 @@ func TestShared(t *testing.T) {
 	`)
 }
 
-// TestInterpreterMissing: a command that is there, and is said not to be.
-func TestInterpreterMissing(t *testing.T) {
+// TestExecs: a command that is there and is said not to be, and one with a terminal where there is none.
+func TestExecs(t *testing.T) {
 	t.Parallel()
 	transcript(t, `
 		final create --name web --network none lab sleep 1000 >/dev/null
@@ -198,6 +198,7 @@ func TestInterpreterMissing(t *testing.T) {
 		final run --rm --network none scripted /script || echo "code $?"
 		final start web; final exec web /script || echo "code $?"
 		final exec web /nowhere || echo "code $?"
+		final exec -t web tty | tr -d '\r'; final exec -t web sh -c 'exit 4' || echo "code $?"
 	`, `
 		final: exec "/script": no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
 		code 127
@@ -206,6 +207,8 @@ func TestInterpreterMissing(t *testing.T) {
 		code 127
 		final: exec: "/nowhere": stat /nowhere: no such file or directory
 		code 127
+		/dev/pts/0
+		code 4
 	`)
 }
 

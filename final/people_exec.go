@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/ocispec"
 	"github.com/simple-container/simple-container/final/internal/runtime"
@@ -96,11 +97,16 @@ func (s *session) execInEngine(f *peopleExecFlags, name string, args []string) e
 
 // execHere runs a process with our streams, or our terminal.
 func (s *session) execHere(c *engine.Container, process *specs.Process) error {
-	fg, err := newForeground("", false, func() (bool, error) { return process.Terminal, nil })
+	fg, err := newForeground("", false, func() (bool, error) { return false, nil })
 	if err != nil {
 		return err
 	}
 	defer fg.close()
+	if process.Terminal { // also where we have none, in a script: what it writes comes through all the same
+		if fg.ours, fg.socket, err = console.Pair(); err != nil {
+			return err
+		}
+	}
 	p, err := c.Exec(runtime.ExecOptions{Process: process, Console: fg.socket})
 	if err != nil {
 		return err
