@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/engine"
 )
 
@@ -26,7 +27,7 @@ func attachCommand(s *session) *cobra.Command {
 				return fmt.Errorf("container %s is paused: final unpause %s first", c.Name, c.Name)
 			}
 			p := presence{stdin: c.Options.Stdin && !noStdin, proxy: proxy}
-			if p.keys, err = engine.ParseKeys(keys); err != nil {
+			if p.keys, err = console.ParseKeys(keys); err != nil {
 				return err
 			}
 			client, err := c.Attach()
@@ -40,7 +41,7 @@ func attachCommand(s *session) *cobra.Command {
 	}
 	command.Flags().BoolVar(&noStdin, "no-stdin", false, "it does not read what is typed here")
 	command.Flags().BoolVar(&proxy, "sig-proxy", true, "signals that reach this program are for the container")
-	command.Flags().StringVar(&keys, "detach-keys", engine.DefaultDetachKeys, "keys that leave a terminal, and the container running")
+	command.Flags().StringVar(&keys, "detach-keys", console.DefaultDetachKeys, "keys that leave a terminal, and the container running")
 	complete(command, completeContainers(s))
 	return command
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ func (f *peopleExecFlags) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.o.Workdir, "workdir", "w", "", "working directory (default the container's)")
 	flags.StringVarP(&f.o.User, "user", "u", "", "user of the image, or number, and group (default the container's)")
 	flags.BoolVar(&f.o.Privileged, "privileged", false, "all capabilities")
-	flags.StringVar(&f.keys, "detach-keys", "", "accepted, as Docker's")
+	flags.StringVar(&f.keys, "detach-keys", console.DefaultDetachKeys, "keys that leave a terminal, and the command running")
 }
 
 func execCommand(s *session) *cobra.Command {
@@ -74,6 +75,10 @@ func (s *session) execInEngine(f *peopleExecFlags, name string, args []string) e
 	if o.Terminal && o.Stdin && !f.detach && !term.IsTerminal(0) {
 		return errors.New("-t with -i: what is typed here does not come from a terminal: leave out -t")
 	}
+	keys, err := console.ParseKeys(f.keys)
+	if err != nil {
+		return err
+	}
 	c, err := s.engine().Find(name)
 	if err != nil {
 		return err
@@ -85,28 +90,28 @@ func (s *session) execInEngine(f *peopleExecFlags, name string, args []string) e
 	if f.detach {
 		return c.ExecDetached(process)
 	}
+	in := os.Stdin
 	if !o.Stdin {
 		null, err := os.Open(os.DevNull)
 		if err != nil {
 			return err
 		}
-		os.Stdin = null // the runtime passes on what is ours
+		in, os.Stdin = nil, null // the runtime passes on what is ours
 	}
-	return s.execHere(c, process)
+	return execHere(c, process, in, keys)
 }
 
-// execHere runs a process with our streams, or our terminal.
-func (s *session) execHere(c *engine.Container, process *specs.Process) error {
-	fg, err := newForeground("", false, func() (bool, error) { return false, nil })
-	if err != nil {
-		return err
-	}
-	defer fg.close()
+// execHere runs a process with our streams, or our terminal, until its end or, in a terminal, until the keys are typed.
+func execHere(c *engine.Container, process *specs.Process, in *os.File, keys []byte) (err error) {
+	fg := &foreground{in: in, keys: keys, signals: make(chan os.Signal, 64)}
+	signal.Notify(fg.signals, forwarded...)
 	if process.Terminal { // also where we have none, in a script: what it writes comes through all the same
+		process.ConsoleSize = console.Size(in, os.Stdout)
 		if fg.ours, fg.socket, err = console.Pair(); err != nil {
 			return err
 		}
 	}
+	defer fg.close()
 	p, err := c.Exec(runtime.ExecOptions{Process: process, Console: fg.socket})
 	if err != nil {
 		return err
@@ -116,7 +121,13 @@ func (s *session) execHere(c *engine.Container, process *specs.Process) error {
 		_ = unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0) // nobody would see what it does
 		return err
 	}
-	return fg.wait(p.Pid)
+	if err := fg.wait(p.Pid); !errors.Is(err, console.ErrDetached) {
+		return err
+	}
+	terminal, err := fg.leave()
+	defer terminal.Close()
+	fmt.Fprintln(os.Stderr) // as attach
+	return errors.Join(err, c.Keep(terminal))
 }
 
 // failedExec gives an error Docker's exit code: 126 and 127 for a command that cannot be executed, 1 for all else.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/image"
 	"github.com/simple-container/simple-container/final/internal/monitor"
@@ -42,7 +43,7 @@ func runCommand(s *session) *cobra.Command {
 				return failedRun(err)
 			}
 			p := presence{stdin: o.Stdin, proxy: w.proxy}
-			if p.keys, err = engine.ParseKeys(w.keys); err != nil {
+			if p.keys, err = console.ParseKeys(w.keys); err != nil {
 				return failedRun(err)
 			}
 			return failedRun(s.runInEngine(o, p, w.detach, f.cidFile))
@@ -64,7 +65,7 @@ type waitFlags struct {
 func (w *waitFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&w.detach, "detach", "d", false, "in the background; print its id")
 	flags.BoolVar(&w.proxy, "sig-proxy", true, "signals that reach this program are for the command")
-	flags.StringVar(&w.keys, "detach-keys", engine.DefaultDetachKeys, "keys that leave a terminal, and the container running")
+	flags.StringVar(&w.keys, "detach-keys", console.DefaultDetachKeys, "keys that leave a terminal, and the container running")
 }
 
 // A presence is how a person is with a container.
@@ -132,9 +133,11 @@ func (s *session) runInEngine(o engine.CreateOptions, p presence, detach bool, c
 func attend(c *engine.Container, client *monitor.Client, streams engine.Streams) error {
 	code, err := c.Attend(client, streams)
 	switch {
-	case errors.Is(err, engine.ErrDetached):
+	case errors.Is(err, console.ErrDetached):
 		fmt.Fprintln(os.Stderr)
 		return nil
+	case errors.Is(err, unix.EPIPE): // the container is as little ours to end as a daemon's
+		return &coded{1, fmt.Errorf("%w: container %s runs on: final stop %[2]s ends it", err, c.Name)}
 	case err != nil || code == 0:
 		return err
 	}
@@ -159,9 +162,10 @@ func withHint(err error, name string) error {
 // failedRun gives an error Docker's exit code: 125, but for a command that cannot be executed.
 func failedRun(err error) error {
 	var exit exitError
+	var own *coded
 	var failure *monitor.Failure
 	switch {
-	case err == nil || errors.As(err, &exit):
+	case err == nil || errors.As(err, &exit) || errors.As(err, &own):
 		return err
 	case errors.As(err, &failure):
 		return &coded{failure.Code, withInterpreter(err)}

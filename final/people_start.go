@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/engine"
 )
 
@@ -21,7 +22,7 @@ type startFlags struct {
 func (f *startFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.attach, "attach", "a", false, "stay with it, and end with its exit code")
 	flags.BoolVarP(&f.stdin, "interactive", "i", false, "it reads what is typed here")
-	flags.StringVar(&f.keys, "detach-keys", engine.DefaultDetachKeys, "keys that leave a terminal, and the container running")
+	flags.StringVar(&f.keys, "detach-keys", console.DefaultDetachKeys, "keys that leave a terminal, and the container running")
 }
 
 func startCommand(s *session) *cobra.Command {
@@ -42,7 +43,7 @@ func startCommand(s *session) *cobra.Command {
 			if len(args) > 1 {
 				return errors.New("start: to stay with several containers at once is not possible: name one")
 			}
-			keys, err := engine.ParseKeys(f.keys)
+			keys, err := console.ParseKeys(f.keys)
 			if err != nil {
 				return err
 			}

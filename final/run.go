@@ -71,6 +71,8 @@ func ignoreGone(err error) error {
 type foreground struct {
 	socket    *os.File // for the container side, to send the terminal to; nil without terminal
 	ours      *os.File // where it arrives; nil if the socket is somebody else's
+	in        *os.File // what is typed in that terminal; nil for nothing
+	keys      []byte   // typed in a row, they end the wait; nil for none
 	forwarder *console.Forwarder
 	signals   chan os.Signal
 }
@@ -81,7 +83,7 @@ var forwarded = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM
 
 // newForeground prepares for a process. With the path of a console socket the terminal is its owner's.
 func newForeground(socket string, detach bool, terminal func() (bool, error)) (*foreground, error) {
-	f := &foreground{signals: make(chan os.Signal, 64)}
+	f := &foreground{in: os.Stdin, signals: make(chan os.Signal, 64)}
 	if !detach {
 		signal.Notify(f.signals, forwarded...) // from now on: what comes during set-up is for the command
 	}
@@ -112,7 +114,7 @@ func (f *foreground) attach() error {
 	if err != nil {
 		return err
 	}
-	f.forwarder, err = console.Forward(os.Stdin, os.Stdout, master)
+	f.forwarder, err = console.Forward(f.in, os.Stdout, master, f.keys)
 	return err
 }
 
@@ -135,7 +137,15 @@ func (f *foreground) release() error {
 	return forwarder.Close()
 }
 
-// wait waits for the process's end, passes signals on until then, and returns its exit code as an error.
+// leave gives our terminal back, and returns the process's: as long as somebody has that, the process goes on.
+func (f *foreground) leave() (master *os.File, err error) {
+	forwarder := f.forwarder
+	f.forwarder = nil
+	return forwarder.Detach()
+}
+
+// wait waits for the process's end, passes signals on until then, and returns its exit code as an error. After
+// console.ErrDetached it goes on.
 func (f *foreground) wait(pid int) (err error) {
 	ended := make(chan struct{})
 	go func() {
@@ -143,8 +153,14 @@ func (f *foreground) wait(pid int) (err error) {
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
+	var detached <-chan struct{} // nothing ever comes
+	if f.forwarder != nil {
+		detached = f.forwarder.Detached()
+	}
 	for waiting := true; waiting; {
 		select {
+		case <-detached:
+			return console.ErrDetached
 		case got := <-f.signals:
 			_ = unix.Kill(pid, got.(unix.Signal)) // not reaped yet, so the pid is its own
 		case <-ended:

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
@@ -20,40 +21,59 @@ import (
 type Forwarder struct {
 	in, out *os.File
 	master  *os.File
+	keys    KeyFilter
 
-	guard   *guard         // nil if in is no terminal
-	resized chan os.Signal // the same
-	stop    *os.File       // closing it ends the input
-	work    sync.WaitGroup
-	failed  error // of out
+	guard    *guard         // nil if in is no terminal
+	resized  chan os.Signal // nil if neither of ours is
+	stop     *os.File       // closing it ends the input
+	detached chan struct{}
+	work     sync.WaitGroup
+	failed   error // of out
 }
 
-// Forward begins to carry between in and out, and the master of a container's terminal, which it takes over.
-func Forward(in, out, master *os.File) (*Forwarder, error) {
-	f := &Forwarder{in: in, out: out, master: master}
+// Forward begins to carry between in and out, and the master of a container's terminal, which it takes over. Without in
+// nothing is typed. The keys, typed in a row where in is a terminal, say that its person wants to go; nil for none.
+func Forward(in, out, master *os.File, keys []byte) (*Forwarder, error) {
+	f := &Forwarder{in: in, out: out, master: master, detached: make(chan struct{})}
 	woken, stop, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("pipe: %w", errors.Join(err, master.Close()))
 	}
 	f.stop = stop
-	if modes, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS); err == nil {
-		if err := f.raw(modes); err != nil {
-			return nil, errors.Join(err, woken.Close(), stop.Close(), master.Close())
+	if in != nil {
+		if modes, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS); err == nil {
+			if err := f.raw(modes); err != nil {
+				return nil, errors.Join(err, woken.Close(), stop.Close(), master.Close())
+			}
+			f.keys.Keys = keys
 		}
-		f.follow()
+	}
+	if terminal := terminalOf(in, out); terminal != nil {
+		f.follow(terminal)
 	}
 	f.work.Go(func() {
 		defer woken.Close()
-		f.carryInput(woken)
+		if in != nil {
+			f.carryInput(woken)
+		}
 	})
 	f.work.Go(f.carryOutput)
 	return f, nil
 }
 
+// Detached is closed when the keys have been typed that say so. What is typed after them is for nobody.
+func (f *Forwarder) Detached() <-chan struct{} { return f.detached }
+
 // Close ends it, once the container's process has ended: it carries over what that one wrote, and gives the
 // terminal back. Others may still have the slave; nobody waits for them.
 func (f *Forwarder) Close() error {
-	err := f.stop.Close()
+	master, err := f.Detach()
+	return errors.Join(err, master.Close())
+}
+
+// Detach ends it as Close does, and gives the master back: as long as somebody has that, the process goes on.
+func (f *Forwarder) Detach() (master *os.File, err error) {
+	err = f.stop.Close()
 	now := time.Now() // whoever waits for the master, waits no longer
 	err = errors.Join(err, f.master.SetDeadline(now))
 	if f.resized != nil {
@@ -61,11 +81,11 @@ func (f *Forwarder) Close() error {
 		close(f.resized)
 	}
 	f.work.Wait()
-	err = errors.Join(f.failed, err, f.master.Close())
+	err = errors.Join(f.failed, err)
 	if f.guard != nil {
 		err = errors.Join(err, f.guard.end())
 	}
-	return err
+	return f.master, err
 }
 
 // raw takes the terminal's keys. The guard is there first.
@@ -79,21 +99,45 @@ func (f *Forwarder) raw(modes *unix.Termios) (err error) {
 	return nil
 }
 
+// terminalOf is the one of two files that has a size, or nil.
+func terminalOf(in, out *os.File) *os.File {
+	for _, file := range []*os.File{in, out} {
+		if file != nil && term.IsTerminal(int(file.Fd())) {
+			return file
+		}
+	}
+	return nil
+}
+
+// Size is how large a terminal must be from its beginning to be as large as ours: that of in, or else of out, or nil if
+// neither is one.
+func Size(in, out *os.File) *specs.Box {
+	ours := terminalOf(in, out)
+	if ours == nil {
+		return nil
+	}
+	size, err := unix.IoctlGetWinsize(int(ours.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return nil // it has hung up
+	}
+	return &specs.Box{Height: uint(size.Row), Width: uint(size.Col)}
+}
+
 // follow keeps the container's terminal as large as ours. The first size is set before it returns.
-func (f *Forwarder) follow() {
+func (f *Forwarder) follow(ours *os.File) {
 	f.resized = make(chan os.Signal, 1) // one that waits is enough: the size is read after it
 	signal.Notify(f.resized, unix.SIGWINCH)
-	f.copySize()
+	f.copySize(ours)
 	f.work.Go(func() {
 		for range f.resized {
-			f.copySize()
+			f.copySize(ours)
 		}
 	})
 }
 
 // copySize does nothing where either terminal has hung up: then there is nobody to see it.
-func (f *Forwarder) copySize() {
-	size, err := unix.IoctlGetWinsize(int(f.in.Fd()), unix.TIOCGWINSZ)
+func (f *Forwarder) copySize(ours *os.File) {
+	size, err := unix.IoctlGetWinsize(int(ours.Fd()), unix.TIOCGWINSZ)
 	if err == nil {
 		_ = f.control(func(master int) error { return unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, size) })
 	}
@@ -108,7 +152,7 @@ func (f *Forwarder) control(act func(master int) error) error {
 	return errors.Join(raw.Control(func(fd uintptr) { err = act(int(fd)) }), err)
 }
 
-// carryInput copies in to the master until in ends or woken does. It never reads when there is nothing: a key
+// carryInput copies in to the master until in ends, the keys are typed that say so, or woken ends. It never reads when there is nothing: a key
 // that is typed after the end belongs to whoever has the terminal then.
 func (f *Forwarder) carryInput(woken *os.File) {
 	buffer, last := make([]byte, 4096), byte('\n')
@@ -124,7 +168,12 @@ func (f *Forwarder) carryInput(woken *os.File) {
 		n, err := f.in.Read(buffer)
 		if n > 0 {
 			last = buffer[n-1]
-			if _, err := f.master.Write(buffer[:n]); err != nil {
+			text, leave := f.keys.Pass(buffer[:n])
+			if _, err := f.master.Write(text); err != nil {
+				return
+			}
+			if leave {
+				close(f.detached)
 				return
 			}
 		}

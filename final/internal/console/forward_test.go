@@ -111,7 +111,7 @@ func TestForward(t *testing.T) {
 	before := modes(t, screen)
 	master, command := program(t, `trap 'echo interrupted' INT; trap 'stty size' WINCH
 stty size; echo ready; while :; do read line || continue; echo "[$line]"; [ "$line" = end ] && exit 3; done`)
-	f, err := Forward(screen, screen, master)
+	f, err := Forward(screen, screen, master, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestNoOutputIsLost(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stop.Close()
-			f, err := Forward(in, out, master)
+			f, err := Forward(in, out, master, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +204,7 @@ func TestEndOfInput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := Forward(from, to, master)
+		f, err := Forward(from, to, master, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestEndOfInput(t *testing.T) {
 func TestTypedAhead(t *testing.T) {
 	keyboard, screen := terminal(t)
 	master, command := program(t, "exit")
-	f, err := Forward(screen, screen, master)
+	f, err := Forward(screen, screen, master, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestTypedAhead(t *testing.T) {
 func TestRestoredAfterKill(t *testing.T) {
 	if os.Getenv("FORWARD") != "" { // the program
 		master, _ := program(t, "sleep 60")
-		if _, err := Forward(os.Stdin, os.Stdout, master); err != nil {
+		if _, err := Forward(os.Stdin, os.Stdout, master, nil); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Print("ready")
@@ -341,5 +341,70 @@ func TestSocket(t *testing.T) {
 	socket.Close()
 	if _, err := Receive(theirs); err == nil || !strings.Contains(err.Error(), ErrNoTerminal.Error()) {
 		t.Errorf("the end of the socket: error %v, want %v", err, ErrNoTerminal)
+	}
+}
+
+// TestDetach: the keys give our terminal back, and leave the program its own, until nobody has the master any more. What
+// is typed before them arrives.
+func TestDetach(t *testing.T) {
+	keyboard, screen := terminal(t)
+	before := modes(t, screen)
+	file := filepath.Join(t.TempDir(), "log")
+	master, command := program(t, `trap 'echo hung up >>`+file+`; exit 0' HUP; read line; echo "$line" >>`+file+`
+echo got it; while :; do read line; done`)
+	f, err := Forward(screen, screen, master, []byte("\x10\x11"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(keyboard, "word\r\x10\x11after"); err != nil {
+		t.Fatal(err)
+	}
+	<-f.Detached()
+	kept, err := f.Detach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := modes(t, screen); after != before {
+		t.Errorf("modes after: %+v, want those before: %+v", after, before)
+	}
+	says := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			if got, _ := os.ReadFile(file); string(got) == want {
+				return
+			} else if time.Now().After(deadline) {
+				t.Fatalf("the program wrote %q, want %q", got, want)
+			}
+		}
+	}
+	says("word\n")
+	if err := kept.Close(); err != nil {
+		t.Error(err)
+	}
+	says("word\nhung up\n")
+	if err := command.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOnlyLooking: nothing is typed without in, also no end; the size is that of the terminal that it is shown on.
+func TestOnlyLooking(t *testing.T) {
+	keyboard, screen := terminal(t)
+	resize(t, keyboard, 29, 79)
+	master, command := program(t, `trap 'stty size; exit 4' USR1; echo ready; while :; do read line || exit 5; done`)
+	until(t, master, "ready")
+	f, err := Forward(nil, screen, master, []byte("\x10\x11"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Error(err)
+	}
+	until(t, keyboard, "29 79")
+	if err := command.Wait(); command.ProcessState.ExitCode() != 4 {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -34,9 +34,6 @@ func CatchSignals() (signals <-chan os.Signal, stop func()) {
 	return caught, func() { signal.Stop(caught) }
 }
 
-// ErrDetached says that the connection was ended by its keys. The container runs on.
-var ErrDetached = errors.New("detached")
-
 // Attach connects to a container that runs.
 func (c *Container) Attach() (*monitor.Client, error) {
 	client, err := monitor.Attach(c.engine.runDir(c.ID))
@@ -47,9 +44,11 @@ func (c *Container) Attach() (*monitor.Client, error) {
 }
 
 // Attend connects a person's streams with a container's until that has ended and all is cleared away, and returns its
-// exit code.
+// exit code. The container runs on after console.ErrDetached, and after EPIPE, which says that nobody reads what it
+// writes.
 func (c *Container) Attend(client *monitor.Client, s Streams) (code int, err error) {
 	defer client.Close()
+	defer surviveReaders()()
 	a := &attendance{container: c, client: client, streams: s, detached: make(chan struct{})}
 	if c.Options.Terminal && s.In != nil && term.IsTerminal(int(s.In.Fd())) {
 		giveBack, err := console.Raw(s.In)
@@ -61,6 +60,14 @@ func (c *Container) Attend(client *monitor.Client, s Streams) (code int, err err
 	}
 	defer a.followSignals()()
 	return a.carry()
+}
+
+// surviveReaders has a write to a standard stream that nobody reads any more fail, and not end this program, as long as
+// it may have taken a terminal's keys.
+func surviveReaders() (stop func()) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, unix.SIGPIPE)
+	return func() { signal.Stop(caught) }
 }
 
 // An attendance is a connection at work.
@@ -89,7 +96,7 @@ func (a *attendance) carry() (code int, err error) {
 	woken.Close()
 	select {
 	case <-a.detached:
-		return 0, ErrDetached
+		return 0, console.ErrDetached
 	default:
 	}
 	if err != nil || known {
@@ -140,7 +147,7 @@ func (a *attendance) carryInput(woken *os.File) {
 	if in == nil {
 		return
 	}
-	keys := keyFilter{keys: a.keys}
+	keys := console.KeyFilter{Keys: a.keys}
 	buffer := make([]byte, 16<<10)
 	ready := []unix.PollFd{{Fd: int32(in.Fd()), Events: unix.POLLIN}, {Fd: int32(woken.Fd()), Events: unix.POLLIN}}
 	for {
@@ -153,7 +160,7 @@ func (a *attendance) carryInput(woken *os.File) {
 		}
 		n, err := in.Read(buffer)
 		if n > 0 {
-			text, leave := keys.pass(buffer[:n])
+			text, leave := keys.Pass(buffer[:n])
 			if _, err := a.client.Write(text); err != nil {
 				return
 			}

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/simple-container/simple-container/final/internal/confine"
+	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/ocispec"
 	"github.com/simple-container/simple-container/final/internal/runtime"
@@ -108,11 +108,19 @@ func (c *Container) Exec(o runtime.ExecOptions) (*executor.Process, error) {
 	return made.Exec(o)
 }
 
+// Keep has the container's monitor keep a terminal of one more process, which goes on in it. What that writes is for
+// nobody.
+func (c *Container) Keep(terminal *os.File) error {
+	client, err := c.Attach()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Keep(terminal)
+}
+
 // ExecDetached starts one more process that nobody waits for. What it writes is for nobody.
 func (c *Container) ExecDetached(p *specs.Process) (err error) {
-	if p.Terminal {
-		return errors.New("exec -d: with -t nobody would hold its terminal: leave out -t")
-	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -121,9 +129,26 @@ func (c *Container) ExecDetached(p *specs.Process) (err error) {
 	in, out, errs := os.Stdin, os.Stdout, os.Stderr
 	defer func() { os.Stdin, os.Stdout, os.Stderr = in, out, errs }()
 	os.Stdin, os.Stdout, os.Stderr = null, null, null // the runtime passes on what is ours
-	process, err := c.Exec(runtime.ExecOptions{Process: p})
+	o := runtime.ExecOptions{Process: p}
+	var ours *os.File
+	if p.Terminal {
+		if ours, o.Console, err = console.Pair(); err != nil {
+			return err
+		}
+		defer closeAll(ours, o.Console)
+	}
+	process, err := c.Exec(o)
 	if err != nil {
 		return err
 	}
-	return process.Pidfd.Close()
+	defer process.Pidfd.Close()
+	if !p.Terminal {
+		return nil
+	}
+	terminal, err := console.Receive(ours)
+	if err != nil {
+		return err
+	}
+	defer terminal.Close()
+	return c.Keep(terminal)
 }

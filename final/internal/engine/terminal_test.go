@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/console"
 	"github.com/simple-container/simple-container/final/internal/monitor"
 )
 
@@ -73,7 +74,7 @@ func (p *person) modes() unix.Termios {
 
 // attend connects the person with a container, in the background.
 func (p *person) attend(c *Container, client *monitor.Client) (ended chan error) {
-	keys, err := ParseKeys(DefaultDetachKeys)
+	keys, err := console.ParseKeys(console.DefaultDetachKeys)
 	p.must(err)
 	ended = make(chan error, 1)
 	go func() {
@@ -105,7 +106,7 @@ func TestTerminal(t *testing.T) {
 		t.Error("the terminal is not raw while the container has the keys")
 	}
 	p.types("\x10\x11")
-	if err := <-ended; !errors.Is(err, ErrDetached) {
+	if err := <-ended; !errors.Is(err, console.ErrDetached) {
 		t.Fatalf("after the keys: %v", err)
 	}
 	if p.modes() != before {

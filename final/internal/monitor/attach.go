@@ -27,6 +27,7 @@ const (
 	Resize   byte = 'w' // of the client: rows and columns, two bytes each, the higher first
 	Leave    byte = 'l' // of the client: it goes, and the standard input stays for the next one
 	Quiet    byte = 'q' // of the client: it types nothing, and wants to know the exit code only
+	Keep     byte = 'k' // of the client: a terminal to keep, whose process goes on without it
 )
 
 // chunk is the most text of a message.
@@ -136,7 +137,7 @@ func (s *server) hear(c *client) {
 	defer s.remove(c)
 	message, left := make([]byte, 1+chunk), false
 	for {
-		n, err := c.socket.Read(message)
+		n, file, err := receive(c.socket, message)
 		if err != nil || n == 0 {
 			break
 		}
@@ -148,6 +149,10 @@ func (s *server) hear(c *client) {
 			s.streams.endInput()
 		case Leave:
 			left = true
+		case Keep:
+			if left = true; file != nil {
+				go keep(file)
+			}
 		case Quiet:
 			left = true
 			c.mutex.Lock()

@@ -89,5 +89,26 @@ func (c *Client) Resize(rows, columns uint16) error {
 	return c.Send(Resize, byte(rows>>8), byte(rows), byte(columns>>8), byte(columns))
 }
 
+// Keep hands a terminal's master over, which the monitor keeps for the process that runs in it.
+func (c *Client) Keep(terminal *os.File) error {
+	raw, err := c.socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	from, err := terminal.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlErr := from.Control(func(fd uintptr) {
+		load := unix.UnixRights(int(fd))
+		writeErr := raw.Write(func(socket uintptr) bool {
+			err = unix.Sendmsg(int(socket), []byte{Keep}, load, nil, unix.MSG_NOSIGNAL)
+			return err != unix.EAGAIN
+		})
+		err = errors.Join(writeErr, os.NewSyscallError("sendmsg", err))
+	})
+	return errors.Join(controlErr, err)
+}
+
 // Close ends the connection.
 func (c *Client) Close() error { return c.socket.Close() }

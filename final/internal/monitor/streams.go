@@ -105,27 +105,10 @@ func (s *streams) carry(file *log, clients *server) {
 // container's; if it ends before, nothing comes.
 func (s *streams) receive() bool {
 	defer s.console.Close()
-	text, load := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
-	var n, size int
-	var err error
-	for {
-		n, size, _, _, err = unix.Recvmsg(int(s.console.Fd()), text, load, unix.MSG_CMSG_CLOEXEC)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil || n == 0 {
+	_, master, err := receiveFile(int(s.console.Fd()), make([]byte, 64))
+	if err != nil || master == nil {
 		return false
 	}
-	messages, err := unix.ParseSocketControlMessage(load[:size])
-	if err != nil || len(messages) != 1 {
-		return false
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 || unix.SetNonblock(fds[0], true) != nil {
-		return false
-	}
-	master := os.NewFile(uintptr(fds[0]), "terminal")
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.outputs[0] = master

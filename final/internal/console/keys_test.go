@@ -1,6 +1,6 @@
 //go:build linux
 
-package engine
+package console
 
 import (
 	"strings"
@@ -38,13 +38,13 @@ func TestKeyFilter(t *testing.T) {
 		{"", "\x10\x11", "\x10\x11", false},
 	} {
 		for piece := 1; piece <= len(test.typed); piece++ {
-			f := keyFilter{keys: []byte(test.keys)}
+			f := KeyFilter{Keys: []byte(test.keys)}
 			var got strings.Builder
 			found := false
 			for rest := test.typed; len(rest) > 0 && !found; {
 				n := min(piece, len(rest))
 				var text []byte
-				text, found = f.pass([]byte(rest[:n]))
+				text, found = f.Pass([]byte(rest[:n]))
 				got.Write(text)
 				rest = rest[n:]
 			}

@@ -1,15 +1,19 @@
 //go:build linux
 
-package engine
+package console
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 )
 
 // DefaultDetachKeys are Docker's.
 const DefaultDetachKeys = "ctrl-p,ctrl-q"
+
+// ErrDetached says that a connection was ended by its keys. What it led to runs on.
+var ErrDetached = errors.New("detached")
 
 // ParseKeys reads --detach-keys: keys with commas between them, each a character or ctrl- and one of a to z, @ [ \ ]
 // ^ and _.
@@ -28,26 +32,26 @@ func ParseKeys(text string) (keys []byte, err error) {
 	return keys, nil
 }
 
-// A keyFilter looks for keys in what is typed. What may be their beginning is kept back until it is not.
-type keyFilter struct {
-	keys []byte
+// A KeyFilter looks for keys in what is typed. What may be their beginning is kept back until it is not.
+type KeyFilter struct {
+	Keys []byte // in a row; without any all is passed on
 	seen int
 }
 
-// pass returns what is to be passed on, and whether all keys have been typed.
-func (f *keyFilter) pass(text []byte) (rest []byte, found bool) {
-	if len(f.keys) == 0 {
+// Pass returns what is to be passed on, and whether all keys have been typed.
+func (f *KeyFilter) Pass(text []byte) (rest []byte, found bool) {
+	if len(f.Keys) == 0 {
 		return text, false
 	}
 	for i, key := range text {
 		// Until the keys are typed to the end it is not known that they are not meant: then the beginning follows.
-		for f.seen > 0 && key != f.keys[f.seen] {
+		for f.seen > 0 && key != f.Keys[f.seen] {
 			back := f.fallBack()
-			rest = append(rest, f.keys[:f.seen-back]...)
+			rest = append(rest, f.Keys[:f.seen-back]...)
 			f.seen = back
 		}
-		if key == f.keys[f.seen] {
-			if f.seen++; f.seen == len(f.keys) {
+		if key == f.Keys[f.seen] {
+			if f.seen++; f.seen == len(f.Keys) {
 				return rest, true
 			}
 			continue
@@ -58,9 +62,9 @@ func (f *keyFilter) pass(text []byte) (rest []byte, found bool) {
 }
 
 // fallBack is how much of what was seen is a beginning of the keys again, if the first is not counted.
-func (f *keyFilter) fallBack() int {
+func (f *KeyFilter) fallBack() int {
 	for n := f.seen - 1; n > 0; n-- {
-		if bytes.HasSuffix(f.keys[:f.seen], f.keys[:n]) {
+		if bytes.HasSuffix(f.Keys[:f.seen], f.Keys[:n]) {
 			return n
 		}
 	}
