@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 func exportCommand(s *session) *cobra.Command {
@@ -38,7 +40,8 @@ func exportCommand(s *session) *cobra.Command {
 					_ = os.Remove(file.Name()) // what is reported is why
 				}
 			}()
-			if err := errors.Join(c.Export(file), file.Chmod(0o644), file.Close()); err != nil {
+			out := tree.NewHoleWriter(int(file.Fd()))
+			if err := errors.Join(c.Export(out), out.End(), file.Chmod(0o644), file.Close()); err != nil {
 				return err
 			}
 			return os.Rename(file.Name(), output)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/image"
 	"github.com/simple-container/simple-container/final/internal/lab"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // rootfsOptions is what the command line of `final rootfs` says.
@@ -176,7 +177,7 @@ func replaceDirectory(dir string, fill func(dir string) error) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, image.Remove(fresh))
+			err = errors.Join(err, tree.Remove(fresh))
 		}
 	}()
 	if err := os.Chmod(fresh, 0o755); err != nil { // MkdirTemp makes it 0700, which would lock others out of "/"
@@ -201,7 +202,7 @@ func replaceDirectory(dir string, fill func(dir string) error) (err error) {
 	if err := renameDirectory(fresh, dir); err != nil {
 		return errors.Join(err, renameDirectory(old, dir))
 	}
-	if err := image.Remove(old); err != nil {
+	if err := tree.Remove(old); err != nil {
 		return fmt.Errorf("the old files are left in %s: %w", old, err)
 	}
 	return nil

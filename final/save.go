@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/simple-container/simple-container/final/internal/image"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 func saveCommand(s *session) *cobra.Command {
@@ -73,7 +74,8 @@ func saveFile(store *image.Store, format, output string, references []string) (e
 			_ = os.Remove(f.Name()) // what is reported is why it was not renamed
 		}
 	}()
-	if err := errors.Join(store.Save(f, format, references...), f.Chmod(0o644), f.Close()); err != nil {
+	out := tree.NewHoleWriter(int(f.Fd()))
+	if err := errors.Join(store.Save(out, format, references...), out.End(), f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), output)

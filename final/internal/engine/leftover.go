@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/simple-container/simple-container/final/internal/image"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A Leftover is what a command or a monitor that was killed has left behind. The next command that meets it clears
@@ -94,7 +94,7 @@ func (e *Engine) halfVolumes() (found []Leftover, err error) {
 	return e.each(e.volumes(), func(name string) (Leftover, bool) {
 		dir := filepath.Join(e.volumes(), name)
 		half := strings.HasPrefix(name, ".new-") || strings.HasPrefix(name, ".old-")
-		return Leftover{"half-made volume", dir, func() error { return image.Remove(dir) }}, half && isOld(dir)
+		return Leftover{"half-made volume", dir, func() error { return tree.Remove(dir) }}, half && isOld(dir)
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/simple-container/simple-container/final/internal/image"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // RemoveOptions are for Remove.
@@ -108,7 +108,7 @@ func (e *Engine) removeAll(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return image.Remove(dir)
+	return tree.Remove(dir)
 }
 
 // removeHalfMade removes a container whose creation or removal was ended half-way, if nobody is at it.

@@ -67,7 +67,7 @@ func (e *Engine) makeVolume(v volume) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, image.Remove(beside))
+			err = errors.Join(err, tree.Remove(beside))
 		}
 	}()
 	// Not the one of MkdirTemp: containers' users may enter.
@@ -79,7 +79,7 @@ func (e *Engine) makeVolume(v volume) (err error) {
 	}
 	err = os.Rename(beside, dir)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
-		return image.Remove(beside)
+		return tree.Remove(beside)
 	}
 	return err
 }

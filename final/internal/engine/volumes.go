@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/simple-container/simple-container/final/internal/image"
 	"github.com/simple-container/simple-container/final/internal/ocispec"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A Volume is one that is here.
@@ -123,7 +123,7 @@ func (e *Engine) removeVolume(name string) error {
 	if err != nil {
 		return err
 	}
-	return image.Remove(gone)
+	return tree.Remove(gone)
 }
 
 // hideVolume takes a volume its name, at once, whatever its size.

@@ -12,6 +12,8 @@ import (
 	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // mostJSON bounds what is read into memory of a manifest or a configuration: registries refuse more than 4 MiB.
@@ -87,9 +89,9 @@ func (s *Store) addBlob(from io.Reader) (digest v1.Hash, size int64, err error) 
 	defer func() {
 		_ = os.Remove(f.Name()) // ENOENT once it was renamed
 	}()
-	sum := sha256.New()
-	size, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(f, sum)}, from, make([]byte, 1<<20))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	sum, file := sha256.New(), tree.NewHoleWriter(int(f.Fd()))
+	size, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(file, sum)}, from, make([]byte, 1<<20))
+	if err := errors.Join(err, file.End(), f.Sync(), f.Close()); err != nil {
 		return digest, 0, err
 	}
 	digest = v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}

@@ -12,6 +12,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // keptFor is how long a download that was cut off may wait for its continuation.
@@ -115,7 +117,7 @@ func (c collection) sweep(kind, dir string, kept map[string]bool, age time.Durat
 		}
 		c.report(kind, entry.Name())
 		if !c.dryRun {
-			errs = append(errs, err, Remove(filepath.Join(dir, entry.Name())))
+			errs = append(errs, err, tree.Remove(filepath.Join(dir, entry.Name())))
 		}
 	}
 	return errors.Join(errs...)

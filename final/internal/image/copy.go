@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	files "github.com/simple-container/simple-container/final/internal/tree"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // Copy copies the directory from with all attributes into the directory dir. It stays on from's file system: of
@@ -49,15 +49,15 @@ func archiveTree(w io.Writer, from string) error {
 		return err
 	}
 	defer dir.Close()
-	root, err := files.At(dir, ".", ".")
+	root, err := tree.At(dir, ".", ".")
 	if err != nil {
 		return err
 	}
-	archive := files.NewArchive(w)
-	err = files.Walk(root, func(e files.Entry) error {
+	archive := tree.NewArchive(w)
+	err = tree.Walk(root, func(e tree.Entry) error {
 		err := archive.Add(e)
 		if err == nil && e.Stat.Dev != root.Stat.Dev && e.Type() == unix.S_IFDIR {
-			return files.SkipDirectory
+			return tree.SkipDirectory
 		}
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // TestDamage: what a disk has spoiled is said by name, is in nobody else's way, and comes anew with the next pull.
@@ -46,7 +48,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	spoil(img.manifest.Layers[0].Digest)
-	if err := Remove(s.layer(img.Config.RootFS.DiffIDs[0])); err != nil {
+	if err := tree.Remove(s.layer(img.Config.RootFS.DiffIDs[0])); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Layers(img); err == nil {

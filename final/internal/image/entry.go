@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	files "github.com/simple-container/simple-container/final/internal/tree"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // make creates an entry that is not a directory.
@@ -28,7 +28,7 @@ func (u *unpacking) make(parent int, base string, header *tar.Header, content io
 		// The attributes are the target's, which an earlier entry has set.
 		return u.hardLink(parent, base, header.Linkname)
 	case tar.TypeSymlink:
-		// The target is text, and may be anything: it is resolved inside the tree, here and in a container.
+		// The target is text, and may be anything: it is resolved inside the target, here and in a container.
 		if err := unix.Symlinkat(header.Linkname, parent, base); err != nil {
 			return wrap("symlink", base, err)
 		}
@@ -50,7 +50,7 @@ func (u *unpacking) make(parent int, base string, header *tar.Header, content io
 	if err := u.attributes(parent, base, header); err != nil {
 		return err
 	}
-	at := files.ModTime(header)
+	at := tree.ModTime(header)
 	return wrap("set times of", base, unix.UtimesNanoAt(parent, base, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
@@ -64,25 +64,27 @@ func (u *unpacking) writeFile(parent int, base string, header *tar.Header, conte
 			err = wrap("close", base, closed)
 		}
 	}()
-	holes := isSparse(header)
-	for at := int64(0); at < header.Size; {
-		chunk := u.buffer[:min(int64(len(u.buffer)), header.Size-at)]
+	file := tree.NewHoleWriter(fd)
+	for left := header.Size; left > 0; {
+		chunk := u.buffer[:min(int64(len(u.buffer)), left)]
 		if _, err := io.ReadFull(content, chunk); err != nil {
 			return fmt.Errorf("read archive: %w", err)
 		}
-		if err := writeAt(fd, chunk, at, holes); err != nil {
+		before := file.Written()
+		if _, err := file.Write(chunk); err != nil {
 			return wrap("write", base, err)
 		}
-		at += int64(len(chunk))
+		written := file.Written() - before
+		if err := u.limit.spend(written, int64(len(chunk))-written); err != nil {
+			return err
+		}
+		left -= int64(len(chunk))
 	}
-	if holes { // the last one has no byte behind it
-		return wrap("truncate", base, unix.Ftruncate(fd, header.Size))
-	}
-	return nil
+	return wrap("truncate", base, file.End())
 }
 
-// hardLink links to an earlier entry. The name may be absolute (some builders write it so) and means the tree's
-// root. Its parents are resolved inside the tree, and itself not followed: a link to a link is a link.
+// hardLink links to an earlier entry. The name may be absolute (some builders write it so) and means the
+// target's root. Its parents are resolved inside that, and itself not followed: a link to a link is a link.
 func (u *unpacking) hardLink(parent int, base, target string) error {
 	name, err := clean(strings.TrimLeft(target, "/"))
 	if err != nil {
@@ -93,7 +95,7 @@ func (u *unpacking) hardLink(parent int, base, target string) error {
 		return wrap("link to", target, err)
 	}
 	defer unix.Close(from)
-	_, mode, err := inodeAt(from, path.Base(name))
+	_, mode, err := tree.InodeAt(from, path.Base(name))
 	if err == nil && mode&unix.S_IFMT == unix.S_IFDIR {
 		err = unix.EISDIR
 	}
@@ -123,7 +125,7 @@ func (u *unpacking) attributes(parent int, base string, header *tar.Header) erro
 		if u.overlay && isOverlays(name) {
 			continue
 		}
-		err := unix.Lsetxattr(files.Through(parent, base), name, []byte(value), 0)
+		err := unix.Lsetxattr(tree.Through(parent, base), name, []byte(value), 0)
 		if errors.Is(err, unix.ENOTSUP) && name != "security.capability" {
 			continue // a file system without them, or a name space that it does not have
 		}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/lab"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // LabName is what the built-in image is called.
@@ -71,7 +72,7 @@ func (s *Store) makeLab(full, program string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = Remove(dir) }() // if it stays, the next collection has it
+	defer func() { _ = tree.Remove(dir) }() // if it stays, the next collection has it
 	if err := errors.Join(os.Chmod(dir, 0o755), lab.Write(dir), freeze(dir)); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // Layers returns the directories of an image's layers, the lowest first, as overlayfs takes them. Those that are
@@ -76,7 +78,7 @@ func (s *Store) unpackLayer(ctx context.Context, from io.Reader, size int64, dif
 	defer place.Close()
 	m, err := unpackInto(place.Name()+"/layer", cancellable{ctx, from}, size, diffID)
 	if err != nil {
-		return errors.Join(err, Remove(place.Name()))
+		return errors.Join(err, tree.Remove(place.Name()))
 	}
 	if err := s.writeMark(diffID, m); err != nil {
 		return err
@@ -106,7 +108,7 @@ func (s *Store) claimLayer(ctx context.Context, diffID v1.Hash) (*os.File, error
 	case whole:
 		err = os.Remove(path)
 	default: // and what is there was left by one that was killed, or that was cut from its power
-		err = errors.Join(Remove(path+"/layer"), Remove(s.layer(diffID)), os.Mkdir(path+"/layer", 0o700),
+		err = errors.Join(tree.Remove(path+"/layer"), tree.Remove(s.layer(diffID)), os.Mkdir(path+"/layer", 0o700),
 			os.Chmod(path+"/layer", 0o755)) // whatever the umask says
 	}
 	if whole || err != nil {

@@ -5,8 +5,10 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,11 +119,23 @@ func TestLayersInOverlay(t *testing.T) {
 
 func TestBombs(t *testing.T) {
 	l := limitFor(1000)
-	if err := l.take(&tar.Header{Size: freeSize}); err != nil {
+	if err := errors.Join(l.take(&tar.Header{Size: freeSize}), l.spend(freeSize, 0)); err != nil {
 		t.Error(err)
 	}
-	if err := l.take(&tar.Header{Size: 1 << 20}); err == nil || !strings.Contains(err.Error(), "bomb") {
+	if err := l.spend(1<<20, 0); err == nil || !strings.Contains(err.Error(), "bomb") {
 		t.Errorf("more than the limit: %v", err)
+	}
+	l = limitFor(1000)
+	for range holeCost { // in parts that by themselves would count for nothing
+		if err := l.spend(0, freeSize-1); err != nil {
+			t.Errorf("holes up to the limit: %v", err)
+		}
+	}
+	if err := errors.Join(l.spend(0, freeSize), l.spend(0, 1<<20)); err == nil || !strings.Contains(err.Error(), "bomb") {
+		t.Errorf("holes beyond the limit: %v", err)
+	}
+	if err := l.take(&tar.Header{Size: 2 * holeCost * freeSize}); err == nil || !strings.Contains(err.Error(), "bomb") {
+		t.Errorf("beyond the limit even as one hole: %v", err)
 	}
 	l = limitFor(1000)
 	for range mostEntries {
@@ -131,6 +145,34 @@ func TestBombs(t *testing.T) {
 	}
 	if err := l.take(&tar.Header{}); err == nil || !strings.Contains(err.Error(), "entries") {
 		t.Errorf("more entries than the limit: %v", err)
+	}
+}
+
+// TestZeros unpacks a file of nothing, as Docker writes it: in full, and compressed. Here it takes no room.
+func TestZeros(t *testing.T) {
+	s := openStore(t)
+	const size = 64 << 20
+	r, w := io.Pipe()
+	go func() {
+		squeezed := gzip.NewWriter(w)
+		archive := tar.NewWriter(squeezed)
+		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "empty.db", Mode: 0o644, Size: size})
+		for left := int64(size); left > 0 && err == nil; left -= 1 << 20 {
+			_, err = archive.Write(make([]byte, 1<<20))
+		}
+		_ = w.CloseWithError(errors.Join(err, archive.Close(), squeezed.Close())) // it returns nil always
+	}()
+	img, err := s.Import(r, ImportOptions{Name: "empty"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs, err := s.Layers(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(dirs[0]+"/empty.db", &st); err != nil || st.Size != size || st.Blocks*512 > 1<<20 {
+		t.Errorf("size %d in %d bytes, %v; want %d in few", st.Size, st.Blocks*512, err, int64(size))
 	}
 }
 

@@ -12,6 +12,10 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A mark says what an unpacked layer holds, and since which boot that is known.
@@ -85,7 +89,7 @@ func (s *Store) isWhole(diffID v1.Hash) (bool, error) {
 
 // count looks at a layer's files.
 func count(dir string) (m mark, err error) {
-	links := map[inode]bool{}
+	links := map[tree.Inode]bool{}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {
 			return err
@@ -103,4 +107,13 @@ func count(dir string) (m mark, err error) {
 		return nil
 	})
 	return m, err
+}
+
+// regular looks at a regular file: its size, and whether it has several names.
+func regular(path string) (size int64, id tree.Inode, several bool, err error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return 0, id, false, wrap("stat", path, err)
+	}
+	return st.Size, tree.InodeOf(&st), st.Nlink > 1, nil
 }

@@ -17,6 +17,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // Formats of [Store.Save].
@@ -73,8 +75,9 @@ func (s *Store) SaveDir(dir string, references ...string) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, content)
-		return errors.Join(err, f.Close())
+		out := tree.NewHoleWriter(int(f.Fd()))
+		_, err = io.Copy(out, content)
+		return errors.Join(err, out.End(), f.Close())
 	}, OCIDir, references)
 }
 

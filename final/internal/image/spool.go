@@ -16,6 +16,8 @@ import (
 	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A spool holds the files of an archive of images, of which only the last may say what the others are. They have
@@ -83,9 +85,9 @@ func (s *spool) file(name string, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.New()
-	size, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(f, sum)}, content, make([]byte, 1<<20))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	sum, file := sha256.New(), tree.NewHoleWriter(int(f.Fd()))
+	size, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(file, sum)}, content, make([]byte, 1<<20))
+	if err := errors.Join(err, file.End(), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	s.files[name] = spooled{at, v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, size}

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	files "github.com/simple-container/simple-container/final/internal/tree"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // Unpack applies one layer, a tar archive, plain or compressed with gzip or zstd, to the directory dir, as the
@@ -47,14 +47,14 @@ func untar(dir string, plain io.Reader) error {
 	return u.untar(plain)
 }
 
-// An unpacking is one layer on its way into a tree: one that holds the lower layers already, or the layer alone in
+// An unpacking is one layer on its way into a directory: one that holds the lower layers already, or the layer alone in
 // the form that overlayfs puts on top of others.
 type unpacking struct {
-	*tree
+	*target
 	overlay bool
 	limit   limit
 	// made holds what this layer made or touched, for whiteouts. In the overlay form that is all there is.
-	made map[inode]bool
+	made map[tree.Inode]bool
 	// parents are directories that entries were put in, open, so that the next entry need not go the whole way.
 	parents map[string]int
 	stale   bool // one of them may not be where its name leads any more
@@ -69,18 +69,18 @@ type directoryTime struct {
 }
 
 func newUnpacking(dir string, most limit) (*unpacking, error) {
-	t, err := openTree(dir)
+	t, err := openTarget(dir)
 	if err != nil {
 		return nil, err
 	}
 	return &unpacking{
-		tree: t, limit: most, made: map[inode]bool{}, parents: map[string]int{}, buffer: make([]byte, 256<<10),
+		target: t, limit: most, made: map[tree.Inode]bool{}, parents: map[string]int{}, buffer: make([]byte, 256<<10),
 	}, nil
 }
 
 func (u *unpacking) close() {
 	u.forget()
-	u.tree.close()
+	u.target.close()
 }
 
 // untar applies a plain archive and reads it to its end.
@@ -148,12 +148,12 @@ func (u *unpacking) entry(header *tar.Header, content io.Reader) error {
 
 // clear removes whatever is there: an entry is not written through a link or into an open file.
 func (u *unpacking) clear(parent int, base string) error {
-	_, mode, err := inodeAt(parent, base)
+	_, mode, err := tree.InodeAt(parent, base)
 	if err != nil {
 		return wrap("stat", base, err)
 	}
 	u.stale = u.stale || mode&unix.S_IFMT != unix.S_IFREG
-	return removeAt(parent, base, func(inode) bool { return false })
+	return tree.RemoveAt(parent, base, func(tree.Inode) bool { return false })
 }
 
 // note remembers what this layer has made.
@@ -161,7 +161,7 @@ func (u *unpacking) note(parent int, base string) error {
 	if u.overlay {
 		return nil
 	}
-	id, _, err := inodeAt(parent, base)
+	id, _, err := tree.InodeAt(parent, base)
 	u.made[id] = true
 	return wrap("stat", base, err)
 }
@@ -169,7 +169,7 @@ func (u *unpacking) note(parent int, base string) error {
 // mostParents is how many directories are kept open.
 const mostParents = 128
 
-// parentOf returns a directory of the tree, made if it is missing. It stays the unpacking's.
+// parentOf returns a directory of the target, made if it is missing. It stays the unpacking's.
 func (u *unpacking) parentOf(dir string) (int, error) {
 	if u.stale || len(u.parents) >= mostParents {
 		u.forget()
@@ -239,13 +239,13 @@ func (u *unpacking) directoryEntry(parent int, base, name string, header *tar.He
 	if err := u.attributes(parent, base, header); err != nil {
 		return err
 	}
-	u.times = append(u.times, directoryTime{name, files.ModTime(header)})
+	u.times = append(u.times, directoryTime{name, tree.ModTime(header)})
 	return u.note(parent, base)
 }
 
 // becomeDirectory makes a directory of what is there. One that is a directory already keeps what it holds.
 func (u *unpacking) becomeDirectory(parent int, base string) error {
-	_, mode, err := inodeAt(parent, base)
+	_, mode, err := tree.InodeAt(parent, base)
 	if err != nil || mode&unix.S_IFMT == unix.S_IFDIR {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // archive builds a tar archive; an entry's content is in its Linkname if it is a regular file.
@@ -424,7 +426,7 @@ func TestRemoveStopsAtMounts(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(at, "precious"), nil, 0o644); err != nil {
 					return err
 				}
-				if err := Remove(filepath.Join(top, "victim")); !errors.Is(err, unix.EXDEV) {
+				if err := tree.Remove(filepath.Join(top, "victim")); !errors.Is(err, unix.EXDEV) {
 					t.Errorf("Remove went over a mount, or says something else than EXDEV: %v", err)
 				}
 				if _, err := os.Stat(filepath.Join(at, "precious")); err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	files "github.com/simple-container/simple-container/final/internal/tree"
+	"github.com/simple-container/simple-container/final/internal/tree"
 )
 
 // A layer takes away what lower layers have by files with special names (OCI image specification, layer.md).
@@ -29,7 +29,7 @@ func (u *unpacking) whiteout(parent int, base string) error {
 	case base == whiteoutOpaque && u.overlay:
 		return setOpaque(parent, ".")
 	case base == whiteoutOpaque:
-		return removeBelow(parent, ".", u.isLower)
+		return tree.ClearAt(parent, ".", u.isOwn)
 	case strings.HasPrefix(base, whiteoutMeta):
 		return nil // they mean nothing here
 	case hidden == "" || hidden == "." || hidden == "..":
@@ -38,16 +38,16 @@ func (u *unpacking) whiteout(parent int, base string) error {
 		return u.hide(parent, hidden)
 	}
 	u.stale = true
-	return removeAt(parent, hidden, u.isLower)
+	return tree.RemoveAt(parent, hidden, u.isOwn)
 }
 
-// isLower tells whether remove must keep a file: whiteouts are for the layers below, not for what this one made.
-func (u *unpacking) isLower(id inode) bool { return u.made[id] }
+// isOwn tells what stays: whiteouts are for the layers below, not for what this one made.
+func (u *unpacking) isOwn(id tree.Inode) bool { return u.made[id] }
 
 // hide is a whiteout in a tree that holds this layer alone. What is there already, the layer has made: a file
 // hides the lower one as it is, a directory must be told to.
 func (u *unpacking) hide(parent int, base string) error {
-	_, mode, err := inodeAt(parent, base)
+	_, mode, err := tree.InodeAt(parent, base)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return wrap("mknod", base, unix.Mknodat(parent, base, unix.S_IFCHR, 0))
@@ -76,7 +76,7 @@ func reappear(parent int, base string) error {
 }
 
 func setOpaque(parent int, base string) error {
-	err := unix.Lsetxattr(files.Through(parent, base), opaqueAttribute, []byte("y"), 0)
+	err := unix.Lsetxattr(tree.Through(parent, base), opaqueAttribute, []byte("y"), 0)
 	return wrap("set attribute "+opaqueAttribute+" of", base, err)
 }
 

@@ -16,15 +16,12 @@ import (
 // An Archive is a tar archive in the making.
 type Archive struct {
 	tar   *tar.Writer
-	links map[inode]string // the first names of files with several
+	links map[Inode]string // the first names of files with several
 }
-
-// inode identifies a file.
-type inode struct{ device, number uint64 }
 
 // NewArchive begins an archive.
 func NewArchive(w io.Writer) *Archive {
-	return &Archive{tar: tar.NewWriter(w), links: map[inode]string{}}
+	return &Archive{tar: tar.NewWriter(w), links: map[Inode]string{}}
 }
 
 // Close ends the archive.
@@ -49,7 +46,7 @@ func (a *Archive) Add(e Entry) error {
 		Typeflag: kind, Name: e.Name, Mode: int64(e.Stat.Mode & 0o7777), Uid: int(e.Stat.Uid), Gid: int(e.Stat.Gid),
 		ModTime: time.Unix(e.Stat.Mtim.Unix()), Format: tar.FormatPAX,
 	}
-	id := inode{uint64(e.Stat.Dev), e.Stat.Ino}
+	id := InodeOf(&e.Stat)
 	if first, ok := a.links[id]; ok && kind != tar.TypeDir {
 		h.Typeflag, h.Linkname = tar.TypeLink, first
 		return a.write(h)
@@ -116,16 +113,8 @@ func (a *Archive) file(h *tar.Header, e *Entry) error {
 	if err := a.write(h); err != nil {
 		return err
 	}
-	n, err := io.CopyN(a.tar, file, h.Size)
-	if errors.Is(err, io.EOF) { // it is shorter now: zeros, as if it had been cut and grown
-		_, err = io.CopyN(a.tar, zeros{}, h.Size-n)
-	}
-	return err
+	return copyHoles(a.tar, file, h.Size)
 }
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // Link is where a symbolic link leads.
 func (e *Entry) Link() (string, error) {

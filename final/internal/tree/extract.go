@@ -202,9 +202,12 @@ func writeFile(parent int, base string, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	file := os.NewFile(uintptr(fd), base)
-	_, err = io.Copy(file, content)
-	return errors.Join(err, file.Close())
+	defer unix.Close(fd)
+	file := NewHoleWriter(fd)
+	if _, err := io.Copy(file, content); err != nil {
+		return err
+	}
+	return file.End()
 }
 
 // link makes a hard link to an earlier entry of the archive.
