@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"boot", "monitor", "reaper", "resolver"},
 	{"op"},
 	{"kernel", "decode"},
-	{"lab", "similar"},
+	{"lab", "naming"},
 }
 
 // forbidden are imports from outside the tree that a package must not have. "*" is every package.

@@ -4,51 +4,27 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/simple-container/simple-container/final/internal/similar"
+	"github.com/simple-container/simple-container/final/internal/naming"
 )
 
-// A NotFoundError says that no container is called so.
-type NotFoundError struct {
-	Name    string
-	Similar string // one that is, or ""
-}
+// thing is what a container is in errors about its name.
+const thing = "container"
 
-func (e *NotFoundError) Error() string {
-	if e.Similar != "" {
-		return fmt.Sprintf("no such container: %s (did you mean %s?)", e.Name, e.Similar)
-	}
-	return "no such container: " + e.Name
-}
-
-// An AmbiguousError says that several containers have an id that begins so.
-type AmbiguousError struct {
-	Prefix string
-	IDs    []string
-}
-
-func (e *AmbiguousError) Error() string {
-	var short []string
-	for _, id := range e.IDs {
-		short = append(short, id[:min(idLength, max(12, len(e.Prefix)+4))])
-	}
-	return fmt.Sprintf("container id %s is ambiguous: %s", e.Prefix, strings.Join(short, ", "))
-}
+func notFound(name string) error { return &naming.NotFoundError{Kind: thing, Name: name} }
 
 // IsNotFound tells whether an error says that there is no such container.
 func IsNotFound(err error) bool {
-	_, ok := errors.AsType[*NotFoundError](err)
-	return ok
+	return naming.IsNotFound(err, thing)
 }
 
-// Find returns the container that has an id, a name, or an id that begins so. Its error is a [*NotFoundError] or
-// an [*AmbiguousError] where there is none. What is left of a monitor that was killed is cleared away first.
+// Find returns the container that has an id, a name, or an id that begins so. Its error is a [*naming.NotFoundError] or
+// a [*naming.AmbiguousError] where there is none. What is left of a monitor that was killed is cleared away first.
 func (e *Engine) Find(reference string) (*Container, error) {
 	id, err := e.resolve(strings.TrimPrefix(reference, "/"))
 	if err != nil {
@@ -56,7 +32,7 @@ func (e *Engine) Find(reference string) (*Container, error) {
 	}
 	c, err := e.load(id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &NotFoundError{Name: reference}
+		return nil, notFound(reference)
 	}
 	if err != nil {
 		return nil, err
@@ -65,7 +41,7 @@ func (e *Engine) Find(reference string) (*Container, error) {
 		return nil, err
 	}
 	if !c.exists() { // it was left over itself, with --rm
-		return nil, &NotFoundError{Name: reference}
+		return nil, notFound(reference)
 	}
 	c.askKernel()
 	return c, nil
@@ -85,7 +61,7 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 		if _, err := os.Lstat(e.dir(reference)); err == nil {
 			return reference, nil
 		}
-		return "", &NotFoundError{Name: reference}
+		return "", notFound(reference)
 	}
 	if checkName(reference) == nil {
 		id, err := os.Readlink(filepath.Join(e.names(), reference))
@@ -99,7 +75,7 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 		}
 	}
 	if !isHex(reference) {
-		return "", &NotFoundError{reference, similar.Name(reference, e.Names())}
+		return "", &naming.NotFoundError{Kind: thing, Name: reference, Similar: naming.Similar(reference, e.Names())}
 	}
 	ids, err := e.ids()
 	if err != nil {
@@ -113,12 +89,12 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 	}
 	switch len(matching) {
 	case 0:
-		return "", &NotFoundError{reference, similar.Name(reference, e.Names())}
+		return "", &naming.NotFoundError{Kind: thing, Name: reference, Similar: naming.Similar(reference, e.Names())}
 	case 1:
 		return matching[0], nil
 	}
 	slices.Sort(matching)
-	return "", &AmbiguousError{reference, matching}
+	return "", &naming.AmbiguousError{Kind: thing, Prefix: reference, IDs: matching}
 }
 
 // ids returns those of all containers.

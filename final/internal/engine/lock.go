@@ -60,7 +60,7 @@ func isAt(file *os.File, path string) bool {
 func (c *Container) lock() (*os.File, error) {
 	held, err := lock(c.dir, unix.LOCK_EX)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &NotFoundError{Name: c.Name}
+		return nil, notFound(c.Name)
 	}
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ const keepFile = "keep"
 // meanwhile, that is as good.
 func (c *Container) Restart(stop func() error) error {
 	if err := os.Mkdir(c.path(keepFile), 0o700); errors.Is(err, fs.ErrNotExist) {
-		return &NotFoundError{Name: c.Name}
+		return notFound(c.Name)
 	} else if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}

@@ -96,7 +96,7 @@ func (c *Container) Wait() (code int, err error) {
 		err = c.readState()
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return 0, &NotFoundError{Name: c.Name}
+			return 0, notFound(c.Name)
 		case err != nil:
 			return 0, err
 		case c.State.active():

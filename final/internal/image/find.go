@@ -3,43 +3,21 @@
 package image
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/simple-container/simple-container/final/internal/similar"
+	"github.com/simple-container/simple-container/final/internal/naming"
 )
 
-// A NotFoundError says that no image is called so.
-type NotFoundError struct {
-	Name    string
-	Similar string // one that is, or ""
-}
+// thing is what an image is in errors about its name.
+const thing = "image"
 
-func (e *NotFoundError) Error() string {
-	if e.Similar != "" {
-		return fmt.Sprintf("no such image: %s (did you mean %s?)", e.Name, e.Similar)
-	}
-	return "no such image: " + e.Name
-}
-
-// An AmbiguousError says that several images have an id that begins so.
-type AmbiguousError struct {
-	Prefix string
-	IDs    []string
-}
-
-func (e *AmbiguousError) Error() string {
-	var short []string
-	for _, id := range e.IDs {
-		short = append(short, strings.TrimPrefix(id, "sha256:")[:min(64, max(12, len(e.Prefix)+4))])
-	}
-	return fmt.Sprintf("image id %s is ambiguous: %s", e.Prefix, strings.Join(short, ", "))
-}
+// IsNotFound tells whether an error says that there is no such image.
+func IsNotFound(err error) bool { return naming.IsNotFound(err, thing) }
 
 // Find returns the image that has a name (alpine, alpine:3, REPOSITORY@sha256:DIGEST), an id, or an id that
-// begins so. Its error is a [*NotFoundError] or [*AmbiguousError] where there is none.
+// begins so. Its error is a [*naming.NotFoundError] or [*naming.AmbiguousError] where there is none.
 func (s *Store) Find(reference string) (*Image, error) {
 	images, err := s.List()
 	if err != nil {
@@ -72,9 +50,9 @@ func lookup(images []*Image, reference string) (*Image, error) {
 	case 1:
 		return matching[0], nil
 	case 0:
-		return nil, &NotFoundError{reference, nearest(images, reference)}
+		return nil, &naming.NotFoundError{Kind: thing, Name: reference, Similar: nearest(images, reference)}
 	}
-	ambiguous := &AmbiguousError{Prefix: reference}
+	ambiguous := &naming.AmbiguousError{Kind: thing, Prefix: reference}
 	for _, img := range matching {
 		ambiguous.IDs = append(ambiguous.IDs, img.ID)
 	}
@@ -103,12 +81,6 @@ func (i *Image) hasID(reference string) bool {
 	return strings.HasPrefix(i.ID, "sha256:"+digits) || algorithm && i.Digest == reference
 }
 
-// IsNotFound tells whether an error says that there is no such image.
-func IsNotFound(err error) bool {
-	_, ok := errors.AsType[*NotFoundError](err)
-	return ok
-}
-
 // nearest returns the name among images that somebody may have meant.
 func nearest(images []*Image, reference string) string {
 	var candidates []string
@@ -121,5 +93,5 @@ func nearest(images []*Image, reference string) string {
 			candidates = append(candidates, short, strings.TrimSuffix(short, ":latest"))
 		}
 	}
-	return similar.Name(reference, candidates)
+	return naming.Similar(reference, candidates)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/simple-container/simple-container/final/internal/naming"
 )
 
 func TestFind(t *testing.T) {
@@ -32,7 +34,7 @@ func TestFind(t *testing.T) {
 	}
 	images := []*Image{{ID: "sha256:" + strings.Repeat("ab", 32)}, {ID: "sha256:ab" + strings.Repeat("cd", 31)}}
 	_, err := FindIn(images, "ab")
-	if ambiguous, ok := errors.AsType[*AmbiguousError](err); !ok || len(ambiguous.IDs) != 2 {
+	if ambiguous, ok := errors.AsType[*naming.AmbiguousError](err); !ok || len(ambiguous.IDs) != 2 {
 		t.Errorf("a prefix of two ids: %v", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/naming"
 )
 
 // A Removed is what Remove did, in Docker's words.
@@ -116,7 +118,7 @@ func shortNames(full []string) (short []string) {
 }
 
 // Use calls record, which makes a container of the image known to [Store.Users], while nobody can remove the image.
-// If somebody has, since it was found, that is a [*NotFoundError].
+// If somebody has, since it was found, that is a [*naming.NotFoundError].
 func (s *Store) Use(img *Image, record func() error) error {
 	unlock, err := s.lock(indexLock, unix.LOCK_SH)
 	if err != nil {
@@ -128,7 +130,7 @@ func (s *Store) Use(img *Image, record func() error) error {
 	}
 	for _, diffID := range img.Config.RootFS.DiffIDs {
 		if whole, err := s.isWhole(diffID); err != nil || !whole {
-			return errors.Join(err, &NotFoundError{Name: img.Name()})
+			return errors.Join(err, &naming.NotFoundError{Kind: thing, Name: img.Name()})
 		}
 	}
 	return record()

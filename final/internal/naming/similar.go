@@ -1,9 +1,8 @@
-// Package similar finds the name that somebody meant who typed another. It imports nothing.
-package similar
+package naming
 
-// Name returns the name that differs the least from what was typed, if a slip of the hand could explain it; else "". The
+// Similar returns the name that differs the least from what was typed, if a slip of the hand could explain it; else "". The
 // very same explains nothing: it may be there only since it was looked for.
-func Name(typed string, names []string) string {
+func Similar(typed string, names []string) string {
 	best, least := "", 3
 	for _, name := range names {
 		if d := distance(name, typed); d > 0 && d < least && d < len(typed) {
