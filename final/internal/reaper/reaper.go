@@ -26,10 +26,13 @@ import (
 const Name = "docker-init"
 
 func init() {
-	if len(os.Args) < 3 || path.Base(os.Args[0]) != Name || os.Args[1] != "--" || os.Getpid() != 1 {
+	if len(os.Args) < 3 || path.Base(os.Args[0]) != Name || os.Args[1] != "--" {
 		return
 	}
 	runtime.GOMAXPROCS(1)
+	if os.Getpid() != 1 { // in the PID namespace of another container, or of the host (--pid): orphans are ours all the same
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // since Linux 3.4
+	}
 	os.Exit(run(os.Args[2:]))
 }
 
