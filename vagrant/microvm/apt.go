@@ -27,8 +27,9 @@ type apt struct {
 }
 
 // guestPackages is the guest's userland. What they depend on comes along. The
-// last two are for packages that want systemd, see morePrograms.
-var guestPackages = []string{"busybox-static", "iptables", "iproute2", "nftables", "systemd", "util-linux"}
+// last four are for packages that want more, see morePrograms.
+var guestPackages = []string{"busybox-static", "iptables", "iproute2", "nftables",
+	"systemd", "util-linux", "apparmor", "secilc"}
 
 // fetch makes sure that the packages are unpacked in Dir/tree and gives that
 // directory. Nothing is asked of the network when they are there already,

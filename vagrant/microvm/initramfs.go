@@ -41,8 +41,10 @@ var guestPrograms = []guestProgram{
 }
 
 // morePrograms are in the guests of packages that name them in a line of
-// testdata/microvm. systemd is not started: it is there for a test to start,
-// with what makes namespaces, as busybox knows none of cgroups.
+// testdata/microvm.
+//   - systemd is not started: it is there for a test to start, with what makes
+//     namespaces, as busybox knows none of cgroups;
+//   - apparmor and selinux have what turns a text into a policy for the kernel.
 var morePrograms = map[string][]guestProgram{"systemd": {
 	{Name: "systemd", Paths: []string{"lib/systemd/systemd", "usr/lib/systemd/systemd"},
 		Links: []string{"/lib/systemd/systemd"}},
@@ -51,6 +53,10 @@ var morePrograms = map[string][]guestProgram{"systemd": {
 	{Name: "systemctl", Paths: []string{"bin/systemctl", "usr/bin/systemctl"}},
 	{Name: "unshare", Paths: []string{"usr/bin/unshare"}},
 	{Name: "nsenter", Paths: []string{"usr/bin/nsenter"}},
+}, "apparmor": {
+	{Name: "apparmor_parser", Paths: []string{"sbin/apparmor_parser", "usr/sbin/apparmor_parser"}},
+}, "selinux": {
+	{Name: "secilc", Paths: []string{"usr/bin/secilc"}},
 }}
 
 // guestFiles are the few files in /etc that programs ask for.

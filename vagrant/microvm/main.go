@@ -48,6 +48,7 @@ type options struct {
 	Timeout   time.Duration // for the tests of one package
 	Parallel  int           // packages at a time
 	Memory    string        // as qemu -m
+	Append    string        // more parameters for the kernel
 	Verbose   bool          // as go test -v
 	Shell     bool          // a shell instead of the tests
 	NoCgroup2 bool          // nothing mounted on /sys/fs/cgroup
@@ -85,6 +86,7 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "time for the tests of one package")
 	flags.IntVar(&o.Parallel, "p", runtime.NumCPU(), "run `n` packages at a time, each in a machine of its own")
 	flags.StringVar(&o.Memory, "memory", "1g", "the machine's memory, as for qemu -m")
+	flags.StringVar(&o.Append, "append", "", "more `parameters` for the kernel, such as \"security=selinux selinux=1\"")
 	flags.BoolVar(&o.Verbose, "v", false, "run the tests with -test.v")
 	flags.BoolVar(&o.Shell, "shell", false, "open a shell in the machine instead of running the tests; leave it with exit, or ctrl-a x")
 	flags.BoolVar(&o.NoCgroup2, "no-cgroup2", false, "mount nothing on /sys/fs/cgroup")

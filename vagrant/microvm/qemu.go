@@ -45,6 +45,7 @@ type vm struct {
 	Kernel  string
 	Initrd  string
 	Memory  string
+	Append  string // to the kernel's parameters
 	Dir     string // for the report's socket
 	console console
 }
@@ -68,7 +69,7 @@ func (v *vm) arguments(accel string) []string {
 	}
 	return append(args, "-m", v.Memory, "-nodefaults", "-no-reboot", "-display", "none",
 		"-kernel", v.Kernel, "-initrd", v.Initrd,
-		"-append", "console="+v.Console+" panic=-1 quiet mitigations=off random.trust_cpu=on")
+		"-append", strings.TrimSpace("console="+v.Console+" panic=-1 quiet mitigations=off random.trust_cpu=on "+v.Append))
 }
 
 // run boots the machine, gives every record of its report to handle and

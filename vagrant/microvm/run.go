@@ -34,7 +34,7 @@ func (r *runner) machine(name string, made *programs) (*vm, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	v := &vm{machine: machines[r.Arch], Initrd: filepath.Join(dir, "initrd"), Memory: r.Memory, Dir: dir}
+	v := &vm{machine: machines[r.Arch], Initrd: filepath.Join(dir, "initrd"), Memory: r.Memory, Append: r.Append, Dir: dir}
 	var err error
 	v.Kernel, err = writeInitramfs(v.Initrd, r.Tree, r.Arch, made, r.manifest(made))
 	return v, err

@@ -12,19 +12,16 @@ import (
 	"github.com/simple-container/simple-container/final/internal/op"
 )
 
-// Finish takes the last steps before execve: the labels of the security modules, and the filter, which is
-// in force from there on. p, h and f are those of Identity; labels are from OpenLabels.
+// Finish takes the last step before execve: the filter, which is in force from there on. p, h and f are those of
+// Identity.
 //
 // What follows must be execve, and nothing that a profile might not allow. With a listener, a write that says
 // which descriptor it is and a read that waits for the parent come in between: Compile sees to it that the
 // write is not one of the calls that wait for an agent.
-func Finish(l *op.List, p *specs.Process, h Host, f *Filter, labels []Label) error {
+func Finish(l *op.List, p *specs.Process, h Host, f *Filter) error {
 	s, _, err := setsOf(p.Capabilities, h)
 	if err != nil {
 		return err
-	}
-	for _, label := range labels {
-		label.write(l)
 	}
 	if f == nil {
 		return nil

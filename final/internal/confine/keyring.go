@@ -13,11 +13,11 @@ import (
 
 // Keyring gives the process a session keyring of its own (session-keyring(7)): that of the caller holds the
 // caller's keys. Who joins a container joins its keyring, by the name, and needs to be allowed to search it.
-// It must come while the process is the container's root, and before pivot_root. proc is as for OpenLabels.
+// It must come while the process is the container's root, and before pivot_root. proc is as for Labels.
 func Keyring(l *op.List, proc *op.Var, id string, p *specs.Process, h Host) {
 	if p.SelinuxLabel != "" && slices.Contains(h.LSMs, "selinux") {
 		file := op.NewVar("keycreate")
-		open := openProc(proc, "self/attr/keycreate", file)
+		open := openAttribute(proc, "self/attr/keycreate", file)
 		write := op.Write(op.Val(file), p.SelinuxLabel)
 		write.Why = "the label of the keys that the process makes until execve"
 		l.Add(open, write, op.Close(op.Val(file)))

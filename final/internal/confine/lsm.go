@@ -13,53 +13,61 @@ import (
 	"github.com/simple-container/simple-container/final/internal/op"
 )
 
-// A Label is what a security module is told to call the program of the next execve.
-type Label struct {
-	file  *op.Var // an open file of /proc/self/attr
-	text  string
-	means string
+// A module is a security module that can call a process something.
+type module struct {
+	name, field, label string
+	path               string // of the file for the next execve, below /proc
+	prefix             string // what it wants to read before the label
+	unknown            unix.Errno
+	remedy             string // for a label that is unknown to it
 }
 
-// OpenLabels opens the files that the labels of a process are written to (apparmor(7), attr in proc(5)). It
-// must come before pivot_root, where /proc is the host's: in the container's, a mount could stand in for the
-// file, and the process would run without its label.
+func modules(p *specs.Process) []module {
+	return []module{
+		{"apparmor", "process.apparmorProfile", p.ApparmorProfile, "self/attr/apparmor/exec", "exec ", unix.ENOENT,
+			"no such profile is loaded: load it with apparmor_parser -r FILE (aa-status lists those that are)"},
+		{"selinux", "process.selinuxLabel", p.SelinuxLabel, "self/attr/exec", "", unix.EINVAL,
+			"the policy that is loaded knows no such context (seinfo lists what it knows)"},
+	}
+}
+
+// Labels tells the security modules what to call the command, from execve on (apparmor(7), attr in proc(5)): the
+// process itself stays what it is. A label that there is not is refused now, not at the start.
 //
-// proc is a descriptor of the host's /proc, for a process that does not see it any more; nil for one that does.
-func OpenLabels(l *op.List, proc *op.Var, p *specs.Process, h Host) ([]Label, error) {
-	var labels []Label
-	for _, module := range []struct{ name, field, value, path, prefix string }{
-		{"apparmor", "process.apparmorProfile", p.ApparmorProfile, "self/attr/apparmor/exec", "exec "},
-		{"selinux", "process.selinuxLabel", p.SelinuxLabel, "self/attr/exec", ""},
-	} {
-		switch present := slices.Contains(h.LSMs, module.name); {
-		case module.value == "":
+// proc is a descriptor of the host's /proc, opened before anything of the container's was in sight. Whoever can put
+// something else in the file's place has the command run without its label (CVE-2019-16884, CVE-2025-52881): so it is
+// looked up in this very mount of procfs, and nothing that is mounted over the file, or is a link, leads elsewhere.
+func Labels(l *op.List, proc *op.Var, p *specs.Process, h Host) error {
+	for _, m := range modules(p) {
+		switch present := slices.Contains(h.LSMs, m.name); {
+		case m.label == "":
 			continue
-		case strings.ContainsRune(module.value, 0):
-			return nil, fmt.Errorf("%s: %q: not a name", module.field, module.value)
-		case !present && module.name == "apparmor" && module.value == "unconfined":
+		case strings.ContainsRune(m.label, 0):
+			return fmt.Errorf("%s: %q: not a name", m.field, m.label)
+		case !present && m.name == "apparmor" && m.label == "unconfined":
 			continue // so it is
 		case !present:
-			return nil, fmt.Errorf("%s: %q: the running kernel is without %s", module.field, module.value, module.name)
+			return fmt.Errorf("%s: %q: the running kernel is without %s", m.field, m.label, m.name)
 		}
-		// Engines recognize a label that was refused by the path, in backquotes.
-		means := fmt.Sprintf("%s: %q: `%s`", module.field, module.value, "/proc/"+module.path)
-		label := Label{op.NewVar(module.name), module.prefix + module.value, means}
-		open := openProc(proc, module.path, label.file)
-		open.Means = means
-		open.Why = "while /proc is the host's: in the container's, another file could stand there"
-		l.Add(open)
-		labels = append(labels, label)
+		file := op.NewVar(m.name)
+		open, write := openAttribute(proc, m.path, file), op.Write(op.Val(file), m.prefix+m.label)
+		// Engines recognize a label that was refused by the path, in backquotes, unless the text has the words of ENOENT.
+		open.Means = fmt.Sprintf("%s: %q: `%s`", m.field, m.label, "/proc/"+m.path)
+		write.Means, write.Instead = open.Means, map[unix.Errno]string{m.unknown: m.remedy}
+		open.Why, write.Why = "in the host's procfs: no other file can stand there", "the label of the command, from execve on"
+		l.Add(open, write, op.Close(op.Val(file)))
 	}
-	return labels, nil
+	return nil
 }
 
-// openProc opens a file of the host's /proc to be written: by its path, or below proc where that is not nil.
-func openProc(proc *op.Var, path string, file *op.Var) op.Op {
-	if proc == nil {
-		return op.Open("/proc/"+path, unix.O_WRONLY, file)
-	}
-	return op.Openat2(op.Val(proc), path, unix.O_WRONLY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS, file)
+// openAttribute opens a file of the process's own in the host's /proc, to be written.
+func openAttribute(proc *op.Var, path string, file *op.Var) op.Op {
+	const within = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS
+	return op.Openat2(op.Val(proc), path, unix.O_WRONLY, within, file)
 }
+
+// Labelled tells whether a security module is to be told something of a process.
+func Labelled(p *specs.Process) bool { return p.ApparmorProfile != "" || p.SelinuxLabel != "" }
 
 // CheckMountLabel refuses a label for mounts that no security module would understand.
 func CheckMountLabel(label string, h Host) error {
@@ -67,11 +75,4 @@ func CheckMountLabel(label string, h Host) error {
 		return fmt.Errorf("linux.mountLabel: %q: the running kernel is without selinux", label)
 	}
 	return nil
-}
-
-// write names the label for the next execve.
-func (label Label) write(l *op.List) {
-	write := op.Write(op.Val(label.file), label.text)
-	write.Means, write.Why = label.means, "the label of the command, from execve on"
-	l.Add(write)
 }

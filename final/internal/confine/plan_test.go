@@ -83,18 +83,17 @@ func planCases() []planCase {
 func build(t *testing.T, c *planCase, f *Filter) (l *op.List, warnings []string) {
 	t.Helper()
 	l = &op.List{}
-	p := &c.process
+	p, proc := &c.process, op.NewVar("proc")
 	steps := []func() error{
 		func() error { return InitialAffinity(l, p.ExecCPUAffinity) },
-		func() error { Keyring(l, nil, "test", p, c.host); return nil },
+		func() error { Keyring(l, proc, "test", p, c.host); return nil },
 		func() error { return FinalAffinity(l, p.ExecCPUAffinity) },
 		func() error { return Attributes(l, p, &c.linux) },
 	}
-	var labels []Label
 	steps = append(steps,
-		func() (err error) { labels, err = OpenLabels(l, nil, p, c.host); return err },
+		func() error { return Labels(l, proc, p, c.host) },
 		func() (err error) { warnings, err = Identity(l, p, c.host, f); return err },
-		func() error { return Finish(l, p, c.host, f, labels) },
+		func() error { return Finish(l, p, c.host, f) },
 	)
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -256,8 +255,7 @@ func TestProcessErrors(t *testing.T) {
 		}
 		_, err := Identity(l, p, host, nil)
 		note(err)
-		_, err = OpenLabels(l, nil, p, host)
-		note(err)
+		note(Labels(l, op.NewVar("proc"), p, host))
 		_, err = Rlimits(p)
 		note(err)
 		note(InitialAffinity(l, p.ExecCPUAffinity))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -34,11 +35,8 @@ func hostFacts(privileged bool) (h ocispec.Host, err error) {
 	if h.Capabilities, err = heldCapabilities(h.KnownCapabilities); err != nil {
 		return h, err
 	}
-	modules, _ := kernel.ReadFile("/sys/kernel/security/lsm") // where there is no such file, there is no module
-	for module := range strings.SplitSeq(modules, ",") {
-		h.AppArmor = h.AppArmor || module == "apparmor"
-		h.SELinux = h.SELinux || module == "selinux"
-	}
+	modules := kernel.SecurityModules()
+	h.AppArmor, h.SELinux = slices.Contains(modules, "apparmor"), slices.Contains(modules, "selinux")
 	if privileged {
 		h.Devices, err = allDevices()
 	}

@@ -40,6 +40,8 @@ type Op struct {
 	Shell string // the command that would do the same; empty if there is none
 	Why   string // the reason, in a few words
 	Means string // what a failure means: it stands before the error, in place of the call; empty is the call
+
+	Instead map[unix.Errno]string // what stands in place of an error's own words, where those mislead
 }
 
 // String returns the call as strace(1) prints it, and where its result goes.
@@ -67,7 +69,12 @@ func (o Op) Words() string {
 }
 
 // Failed words the failure of an op.
-func (o Op) Failed(errno unix.Errno) error { return fmt.Errorf("%s: %w", o.Words(), errno) }
+func (o Op) Failed(errno unix.Errno) error {
+	if words, ok := o.Instead[errno]; ok {
+		return fmt.Errorf("%s: %s", o.Words(), words)
+	}
+	return fmt.Errorf("%s: %w", o.Words(), errno)
+}
 
 // An Arg is an argument of a system call: a number, an address, or what is stored there. The words for it are
 // put together when somebody asks: most lists are carried out, and never read.

@@ -32,7 +32,7 @@ func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 		c.giveStreams,
 		c.confine,
 		c.appear,
-		c.openLabelsLate,
+		c.label,
 		c.takeTerminal,
 		c.findCommand,
 		c.waitForStart,
@@ -99,29 +99,6 @@ func (c *create) appear() error {
 // re-executed program has more.
 func (c *create) haveOneThread() {
 	c.cloneAgain(0, "a process with one thread, as joining a namespace of these kinds wants it")
-}
-
-// openProc keeps hold of the host's /proc, if there are labels to be written: each process has files of its
-// own for them, and it is a child that needs them.
-func (c *create) openProc() error {
-	if c.process.ApparmorProfile == "" && c.process.SelinuxLabel == "" {
-		return nil
-	}
-	c.proc = op.NewVar("proc")
-	open := op.Open("/proc", unix.O_PATH|unix.O_DIRECTORY, c.proc)
-	open.Why = "the host's, in which no other file can stand for the one of a label"
-	c.Add(open)
-	return nil
-}
-
-// openLabelsLate is openLabels through what openProc has kept.
-func (c *create) openLabelsLate() (err error) {
-	if c.proc == nil {
-		return nil
-	}
-	c.labels, err = confine.OpenLabels(c.List, c.proc, c.process, c.o.Host)
-	c.Add(op.Close(op.Val(c.proc)))
-	return err
 }
 
 // openRoot opens the container's root from within.

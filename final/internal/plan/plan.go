@@ -99,10 +99,9 @@ type create struct {
 	root    *op.Var  // the container's root, open
 	command *op.Var  // the path at which the command was found
 	slave   *op.Var  // the container's end of its terminal; nil without
-	proc    *op.Var  // the host's /proc, for exec with labels
+	proc    *op.Var  // the host's /proc; nil without labels
 	pid     *op.Data // the variable with the command's pid; nil without one
 	cloned  bool     // a child has taken over
-	labels  []confine.Label
 }
 
 // Create returns the container side of a new container: the table of contents of this package.
@@ -111,18 +110,19 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 	c := &create{List: &op.List{Ops: make([]op.Op, 0, most)}, spec: s, process: s.Process, o: o}
 	return c.build(
 		c.isolate,
+		c.openProc,
 		c.enterCgroups,
 		c.enterNamespaces,
 		c.awaitParent,
 		c.awaitPID,
 		c.takeOver,
 		c.setAttributes,
+		c.label,
 		c.setNames,
 		c.raiseLoopback,
 		c.prepareRoot,
 		c.openConsole,
 		c.runHooks,
-		c.openLabels,
 		c.enterRoot,
 		c.giveStreams,
 		c.takeTerminal,
@@ -211,9 +211,26 @@ func (c *create) prepareRoot() (err error) {
 	return err
 }
 
-// openLabels opens the files of the security modules while /proc is the host's.
-func (c *create) openLabels() (err error) {
-	c.labels, err = confine.OpenLabels(c.List, nil, c.process, c.o.Host)
+// openProc keeps hold of the host's /proc, if there are labels to be written: each process has files of its own for
+// them, and later /proc may be another's.
+func (c *create) openProc() error {
+	if !confine.Labelled(c.process) {
+		return nil
+	}
+	c.proc = op.NewVar("proc")
+	open := op.Open("/proc", unix.O_PATH|unix.O_DIRECTORY, c.proc)
+	open.Why = "the host's, in which no other file can stand for the one of a label"
+	c.Add(open)
+	return nil
+}
+
+// label has the command run under its labels. Nobody else is: what this process still makes are no programs.
+func (c *create) label() error {
+	if c.proc == nil {
+		return nil
+	}
+	err := confine.Labels(c.List, c.proc, c.process, c.o.Host)
+	c.Add(op.Close(op.Val(c.proc)))
 	return err
 }
 

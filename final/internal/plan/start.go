@@ -53,7 +53,7 @@ func (c *create) execute() error {
 	if err := confine.AtLast(c.List, c.process, c.o.NoFile); err != nil {
 		return err
 	}
-	if err := confine.Finish(c.List, c.process, c.o.Host, c.o.Filter, c.labels); err != nil {
+	if err := confine.Finish(c.List, c.process, c.o.Host, c.o.Filter); err != nil {
 		return err
 	}
 	if c.o.Filter != nil && c.o.Filter.Listener != nil {

@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -112,6 +113,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 	if o.path == "" { // a hook gets what it is said to get
 		giveHome(o.Process, fmt.Sprintf("/proc/self/fd/%d", target.root.Fd()))
 	}
+	inheritLabels(o.Process, s.Process)
 	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
 		return nil, err
 	}
@@ -136,6 +138,13 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		return nil, err
 	}
 	return b, nil
+}
+
+// inheritLabels gives a process that says nothing of a label the container's: a security module that was asked to hold
+// the container is not left out by who sends a process without ("unconfined" does).
+func inheritLabels(p, container *specs.Process) {
+	p.ApparmorProfile = cmp.Or(p.ApparmorProfile, container.ApparmorProfile)
+	p.SelinuxLabel = cmp.Or(p.SelinuxLabel, container.SelinuxLabel)
 }
 
 // execGroup is the cgroup for one more process: the one below the container's that was asked for, or the one

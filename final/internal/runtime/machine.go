@@ -131,9 +131,11 @@ func host(s *specs.Spec, p *specs.Process, status own) (h confine.Host, err erro
 	if !plan.Has(s, specs.UserNamespace) {
 		h.Held = status.permitted & status.bounding
 	}
-	if p.ApparmorProfile != "" || p.SelinuxLabel != "" || s.Linux != nil && s.Linux.MountLabel != "" {
-		list, _ := kernel.ReadFile("/sys/kernel/security/lsm") // not mounted: no module that we could tell anything
-		h.LSMs = strings.Split(strings.TrimSpace(list), ",")
+	if confine.Labelled(p) || s.Linux != nil && s.Linux.MountLabel != "" {
+		h.LSMs = kernel.SecurityModules()
+	}
+	if confine.Labelled(p) {
+		return h, kernel.CheckProc() // a file anywhere else takes the label, and does nothing
 	}
 	return h, nil
 }

@@ -18,6 +18,8 @@ var mounts = []struct {
 }{
 	{"proc", "/proc", "proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
 	{"sysfs", "/sys", "sysfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+	{"securityfs", "/sys/kernel/security", "securityfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+	{"selinuxfs", "/sys/fs/selinux", "selinuxfs", unix.MS_NOSUID | unix.MS_NOEXEC, ""}, // with SELinux on; it has devices
 	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=755"},
 	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "gid=5,mode=620,ptmxmode=666"},
 	{"tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},

@@ -1,0 +1,208 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
+)
+
+// profiles are those of these tests. What each forbids, root with all capabilities may do without it.
+const profiles = `
+profile sc-strict flags=(attach_disconnected, mediate_deleted) {
+	file, capability, network, signal, ptrace, umount,
+	deny mount,
+	deny /dev/shm/secret rwk,
+}
+profile sc-other flags=(attach_disconnected, mediate_deleted) {
+	file, capability, network, signal, ptrace, mount, umount,
+	deny /dev/shm/other rwk,
+}
+`
+
+// needModule skips a test if a security module is off, unless the kernel's command line has it on. Policies are the
+// whole machine's: only that of the micro-VM is ours to change.
+func needModule(t *testing.T, name string) {
+	t.Helper()
+	if !inVM {
+		t.Skip("a policy is the machine's: this test needs the micro-VM")
+	}
+	if slices.Contains(kernel.SecurityModules(), name) {
+		return
+	}
+	line, _ := os.ReadFile("/proc/cmdline")
+	if strings.Contains(string(line), "security="+name) || !strings.Contains(string(line), "security=") && name == "apparmor" {
+		t.Fatalf("%s is off, with %s", name, line)
+	}
+	t.Skipf("the kernel's command line leaves %s off: go run ./vagrant/microvm -append security=%s", name, name)
+}
+
+// needAppArmor loads the profiles, for the time of the test.
+func needAppArmor(t *testing.T) {
+	t.Helper()
+	needModule(t, "apparmor")
+	for _, option := range []string{"--replace", "--remove"} {
+		do := func() {
+			cmd := exec.Command("apparmor_parser", option, "--skip-cache")
+			cmd.Stdin = strings.NewReader(profiles)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("apparmor_parser %s: %v\n%s", option, err, out)
+			}
+		}
+		if option == "--remove" {
+			t.Cleanup(do)
+		} else {
+			do()
+		}
+	}
+}
+
+// confined is a change to a container that does as its profile forbids, and says how that went.
+func confinedBy(profile string) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		all := []string{"CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_KILL"}
+		s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
+		s.Process.ApparmorProfile, s.Linux.Seccomp = profile, nil
+		s.Process.Args = []string{"sh", "-c", tryForbidden + "; sleep 1000"}
+	}
+}
+
+const tryForbidden = `cat /proc/self/attr/apparmor/current
+for file in secret other; do echo x > /dev/shm/$file && echo wrote $file; done 2>/dev/null
+mount -t tmpfs tmpfs /tmp 2>/dev/null && echo mounted
+echo done`
+
+const (
+	strictSays = "sc-strict (enforce)\nwrote other\ndone"
+	otherSays  = "sc-other (enforce)\nwrote secret\nmounted\ndone"
+)
+
+// TestAppArmor: the command runs under its profile, as both sides see it, and what the profile forbids is refused. So
+// does one more process, whoever asks for it; nobody else does.
+func TestAppArmor(t *testing.T) {
+	needAppArmor(t)
+	for name, change := range map[string]func(*specs.Spec){
+		"plain": func(*specs.Spec) {},
+		"user": func(s *specs.Spec) { // a new user namespace
+			caps := s.Process.Capabilities
+			mapped(s)
+			s.Process.Capabilities = caps
+		},
+		"no new privileges": func(s *specs.Spec) { s.Process.NoNewPrivileges = true },
+		"nobody": func(s *specs.Spec) {
+			s.Process.User = specs.User{UID: 1000, GID: 1000}
+			s.Process.Args = []string{"sh", "-c", "cat /proc/self/attr/apparmor/current; sleep 1000"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(w *world) { w.testAppArmor(change) })
+		})
+	}
+}
+
+func (w *world) testAppArmor(change func(*specs.Spec)) {
+	c := w.create("a", confinedBy("sc-strict"), change)
+	w.wantProfile(c.Pid, "unconfined") // it becomes the command at its start
+	w.must(c.Start())
+	w.untilCommand(c.Pid)
+	w.wantProfile(c.Pid, "sc-strict (enforce)")
+	for _, test := range []struct{ profile, want string }{
+		{"", strictSays}, // the container's
+		{"sc-other", otherSays},
+		{"unconfined", "unconfined\nwrote secret\nwrote other\nmounted\ndone"},
+		{"sc-strict//&sc-other", "sc-other//&sc-strict (enforce)\ndone"}, // a stack: what one of them forbids is forbidden
+	} {
+		got, code, err := c.exec(func(o *ExecOptions) {
+			o.Process.Args = []string{"sh", "-c", tryForbidden}
+			o.Process.ApparmorProfile = test.profile
+			o.Process.User = specs.User{}
+		})
+		w.must(unmountIn(c.Pid, "/tmp"))
+		if err != nil || code != 0 || got != test.want {
+			w.Errorf("exec %q: code %d, %v\n%s\nwant:\n%s", test.profile, code, err, got, test.want)
+		}
+	}
+	w.wantProfile(os.Getpid(), "unconfined")
+	if next, err := os.ReadFile("/proc/self/attr/apparmor/exec"); !errors.Is(err, unix.EINVAL) { // there is none
+		w.Errorf("the runtime itself would become %q, %v", next, err)
+	}
+	w.must(w.Delete("a", true))
+	if got := c.output.String(); !strings.HasPrefix(got, "sc-strict (enforce)") || strings.Contains(got, "secret") || strings.Contains(got, "mounted") {
+		w.Errorf("the command says %s", got)
+	}
+}
+
+// unmountIn unmounts what an unconfined process has mounted in the container, so that the next one is not
+// the second.
+func unmountIn(pid int, target string) error {
+	err := exec.Command("nsenter", "-t", fmt.Sprint(pid), "-m", "umount", target).Run()
+	if _, exit := err.(*exec.ExitError); exit { // nothing is mounted
+		return nil
+	}
+	return err
+}
+
+func (w *world) wantProfile(pid int, want string) {
+	w.Helper()
+	if got := w.proc(pid, "attr/apparmor/current"); got != want {
+		w.Errorf("profile of process %d: %q, want %q", pid, got, want)
+	}
+}
+
+// untilCommand waits until a process is the shell.
+func (w *world) untilCommand(pid int) {
+	w.Helper()
+	if !eventually(func() bool { return strings.HasPrefix(w.proc(pid, "cmdline"), "sh\x00") }) {
+		w.Errorf("process %d is %q, not the shell", pid, w.proc(pid, "cmdline"))
+	}
+}
+
+// TestAppArmorUnknown: a profile that is not loaded fails the creation, in words by which engines tell it, and says
+// what to do. A failed command for exec is the same.
+func TestAppArmorUnknown(t *testing.T) {
+	needAppArmor(t)
+	both(t, func(w *world) {
+		words := []string{`process.apparmorProfile: "sc-none": ` + "`/proc/self/attr/apparmor/exec`", "no such profile is loaded", "apparmor_parser -r"}
+		_, err := w.tryCreate("a", CreateOptions{}, confinedBy("sc-none"))
+		w.refused(err, words...)
+		if strings.Contains(fmt.Sprint(err), unix.ENOENT.Error()) {
+			w.Errorf("%v: engines take it for a command that is missing", err)
+		}
+		w.checkNothingLeft("create")
+		c := w.create("b")
+		w.must(c.Start())
+		_, _, err = c.exec(func(o *ExecOptions) { o.Process.ApparmorProfile = "sc-none" })
+		w.refused(err, words...)
+	})
+}
+
+// TestAppArmorFakeProc: a container that has something else mounted on its /proc still gets no process without the
+// profile (CVE-2019-16884, CVE-2025-52881).
+func TestAppArmorFakeProc(t *testing.T) {
+	needAppArmor(t)
+	both(t, func(w *world) {
+		c := w.create("a", confinedBy("sc-other"), shell(`mount -t tmpfs tmpfs /proc
+mkdir -p /proc/self/attr/apparmor && > /proc/self/attr/apparmor/exec && > /proc/self/attr/exec && echo ready; sleep 1000`))
+		w.must(c.Start())
+		fake := fmt.Sprintf("/proc/%d/root/proc/self/attr/exec", c.Pid)
+		if !eventually(func() bool { return exists(fake) }) {
+			w.Fatal("no false /proc")
+		}
+		p, _, err := c.startExec(func(o *ExecOptions) {
+			o.Process.Args, o.Process.ApparmorProfile = []string{"sleep", "1000"}, "sc-strict"
+		})
+		w.must(err)
+		defer p.Pidfd.Close()
+		w.wantProfile(p.Pid, "sc-strict (enforce)")
+	})
+}
