@@ -95,10 +95,13 @@ func isNull(file *os.File) bool {
 	return err == nil && nullErr == nil && os.SameFile(info, null)
 }
 
-// writeBundle writes config.json.
+// writeBundle writes config.json, and has the kernel know the profile in it, if that is ours.
 func (c *Container) writeBundle() error {
 	s, err := c.spec()
 	if err != nil {
+		return err
+	}
+	if err := c.engine.loadProfile(s.Process.ApparmorProfile); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(s, "", "\t")

@@ -37,6 +37,9 @@ func hostFacts(privileged bool) (h ocispec.Host, err error) {
 	}
 	modules := kernel.SecurityModules()
 	h.AppArmor, h.SELinux = slices.Contains(modules, "apparmor"), slices.Contains(modules, "selinux")
+	if h.AppArmor && kernel.LoadsProfiles() == nil {
+		h.Profile = DefaultProfile
+	}
 	if privileged {
 		h.Devices, err = allDevices()
 	}

@@ -29,8 +29,16 @@ func (c *Container) mountRoot() error {
 			return err
 		}
 	}
+	host, err := hostFacts(false)
+	if err != nil {
+		return err
+	}
+	names, err := c.Options.LSM(host)
+	if err != nil {
+		return err
+	}
 	stack := overlay.Stack{Lowers: c.lowers(), Upper: c.path("upper"), Work: c.path("work"), Volatile: c.AutoRemove,
-		IDs: overlay.IDs(c.Options.Userns)}
+		IDs: overlay.IDs(c.Options.Userns), Context: names.Files}
 	return overlay.Mount(c.engine.Door, stack, c.path("rootfs"))
 }
 

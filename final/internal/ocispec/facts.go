@@ -40,7 +40,8 @@ type Host struct {
 	CPUs                            int  // how many; 0 is not known
 	CgroupV2                        bool // and no hierarchy of v1 beside it
 	Hostname                        string
-	AppArmor                        bool // it is switched on
+	AppArmor                        bool   // it is switched on
+	Profile                         string // of AppArmor, for containers that are told no other; empty is none
 	SELinux                         bool
 	Devices                         []specs.LinuxDevice // all of /dev, for --privileged
 }

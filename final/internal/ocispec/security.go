@@ -88,35 +88,13 @@ func (l *Label) parse(text string) error {
 	return nil
 }
 
-// security is everything of it but seccomp. There is no AppArmor profile of ours: without --security-opt a container
-// has none.
+// security is everything of it but seccomp.
 func (m *maker) security() error {
-	p, s := m.spec.Process, m.o.Security
-	p.NoNewPrivileges = s.NoNewPrivileges
-	if s.AppArmor != "" && s.AppArmor != Unconfined {
-		if !m.h.AppArmor {
-			return refuse("security-opt", "apparmor="+s.AppArmor, "AppArmor is not switched on here")
-		}
-		p.ApparmorProfile = s.AppArmor
-	}
-	l := s.Label
-	if l.Disable || l == (Label{}) {
-		return nil
-	}
-	if !m.h.SELinux {
-		return refuse("security-opt", "label=...", "SELinux is not switched on here")
-	}
-	or := func(value, otherwise string) string {
-		if value == "" {
-			return otherwise
-		}
-		return value
-	}
-	level := or(l.Level, "s0")
-	user, role := or(l.User, "system_u"), or(l.Role, "system_r")
-	p.SelinuxLabel = strings.Join([]string{user, role, or(l.Type, "container_t"), level}, ":")
-	m.spec.Linux.MountLabel = strings.Join([]string{user, "object_r", "container_file_t", level}, ":")
-	return nil
+	p := m.spec.Process
+	p.NoNewPrivileges = m.o.Security.NoNewPrivileges
+	names, err := m.o.LSM(m.h)
+	p.ApparmorProfile, p.SelinuxLabel, m.spec.Linux.MountLabel = names.Profile, names.Process, names.Files
+	return err
 }
 
 // The parts of /proc and /sys that are about the machine, not about the container. Docker's lists.

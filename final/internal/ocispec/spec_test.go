@@ -227,3 +227,34 @@ func TestOptionsAsJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestLSM: what the security modules are told, by what there is and what was asked for.
+func TestLSM(t *testing.T) {
+	on := Host{AppArmor: true, Profile: "default", SELinux: true}
+	label := Label{Type: "a_t", Level: "s0:c1,c2"}
+	for _, test := range []struct {
+		o    Options
+		h    Host
+		want LSM
+	}{
+		{Options{}, Host{}, LSM{}},
+		{Options{}, on, LSM{Profile: "default"}},
+		{Options{}, Host{AppArmor: true}, LSM{}}, // nothing to load a profile with
+		{Options{Privileged: true}, on, LSM{}},
+		{Options{Privileged: true, Security: Security{AppArmor: "x"}}, on, LSM{Profile: "x"}},
+		{Options{Security: Security{AppArmor: Unconfined}}, on, LSM{}},
+		{Options{Security: Security{AppArmor: Unconfined}}, Host{}, LSM{}},
+		{Options{Security: Security{AppArmor: "x"}}, Host{AppArmor: true}, LSM{Profile: "x"}},
+		{Options{Security: Security{AppArmor: Unconfined, Label: label}}, on,
+			LSM{Process: "system_u:system_r:a_t:s0:c1,c2", Files: "system_u:object_r:container_file_t:s0:c1,c2"}},
+		{Options{Security: Security{Label: Label{Disable: true}}}, on, LSM{Profile: "default"}},
+	} {
+		if got, err := test.o.LSM(test.h); err != nil || got != test.want {
+			t.Errorf("%+v on %+v: %+v, %v; want %+v", test.o, test.h, got, err, test.want)
+		}
+	}
+	relabel := Options{Mounts: []Mount{{Source: "/a", Target: "/b", Relabel: "Z"}}, Security: Security{Label: label}}
+	if _, err := relabel.LSM(on); err == nil || !strings.Contains(err.Error(), "chcon -R -t container_file_t /a") {
+		t.Errorf("a volume with Z: %v", err)
+	}
+}

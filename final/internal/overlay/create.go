@@ -93,7 +93,12 @@ func (s Stack) configure(fs int, n *names) error {
 		}
 	}
 	if s.Volatile {
-		return unix.FsconfigSetFlag(fs, "volatile")
+		if err := unix.FsconfigSetFlag(fs, "volatile"); err != nil {
+			return err
+		}
+	}
+	if s.Context != "" {
+		return set("context", s.Context)
 	}
 	return nil
 }
@@ -151,6 +156,9 @@ func (s Stack) options(lowers, upper, work string) string {
 	text := "lowerdir=" + lowers + ",upperdir=" + upper + ",workdir=" + work + "," + strings.Join(settings, ",")
 	if s.Volatile {
 		text += ",volatile"
+	}
+	if s.Context != "" {
+		text += `,context="` + s.Context + `"` // quoted, for the commas in it
 	}
 	return text
 }

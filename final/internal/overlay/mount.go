@@ -24,6 +24,8 @@ type Stack struct {
 	// Volatile leaves out all syncing to disk: for what is thrown away when it ends. After a crash of the machine, the
 	// upper layer cannot be mounted again (Linux 5.10; before, it is not done).
 	Volatile bool
+
+	Context string // what SELinux calls all files in the mount; empty leaves them the names that they have
 }
 
 // Most is how many lower layers the kernel takes (OVL_MAX_STACK).
