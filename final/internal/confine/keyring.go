@@ -16,11 +16,9 @@ import (
 // It must come while the process is the container's root, and before pivot_root. proc is as for Labels.
 func Keyring(l *op.List, proc *op.Var, id string, p *specs.Process, h Host) {
 	if p.SelinuxLabel != "" && slices.Contains(h.LSMs, "selinux") {
-		file := op.NewVar("keycreate")
-		open := openAttribute(proc, "self/attr/keycreate", file)
-		write := op.Write(op.Val(file), p.SelinuxLabel)
-		write.Why = "the label of the keys that the process makes until execve"
-		l.Add(open, write, op.Close(op.Val(file)))
+		m := selinux(p)
+		m.path = "self/attr/keycreate"
+		m.write(l, proc, "the label of the keys that the process makes until execve")
 	}
 	join := op.Op{Name: "keyctl", Nr: unix.SYS_KEYCTL, Args: []op.Arg{
 		op.Int(unix.KEYCTL_JOIN_SESSION_KEYRING).As("KEYCTL_JOIN_SESSION_KEYRING"), op.Str("_ses." + id),

@@ -86,8 +86,15 @@ func (set namespaces) news() (flags uintptr) {
 }
 
 // late are the namespaces that are not made by a clone. A cgroup namespace has the cgroup as its root that its
-// maker is in, and the clone into a cgroup makes it too early; of the other see twice.
-const late = unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME
+// maker is in, and the clone into a cgroup makes it too early; a file system of queues belongs to the maker of its IPC
+// namespace, who is to be the root of the user namespace; of time see twice.
+func (set namespaces) late() (flags uintptr) {
+	flags = unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME
+	if _, ok := set[specs.UserNamespace]; ok {
+		flags |= unix.CLONE_NEWIPC
+	}
+	return flags
+}
 
 // twice tells whether one clone is not enough, and the process that was started has to make another one in its
 // place. It has to execute a program first, this one, and whoever is nobody in a user namespace loses all
@@ -109,7 +116,7 @@ func CloneFlags(s *specs.Spec) uintptr {
 	if set.twice() {
 		return 0
 	}
-	return set.news() &^ late
+	return set.news() &^ set.late()
 }
 
 // NewPID tells whether the container has a PID namespace of its own, and ends with its first process.
@@ -157,7 +164,7 @@ func (c *create) enterNamespaces() error {
 		c.setClocks()
 	}
 	if set.twice() {
-		c.cloneAgain(set.news()&^late, "a child in the namespaces goes on, from here; this process is done")
+		c.cloneAgain(set.news()&^set.late(), "a child in the namespaces goes on, from here; this process is done")
 	}
 	return nil
 }
@@ -167,6 +174,7 @@ func (c *create) takeOver() error {
 	set := namespacesOf(c.spec)
 	if _, ok := set[specs.UserNamespace]; ok {
 		c.becomeRoot()
+		c.unshare(set.news()&unix.CLONE_NEWIPC, "now, so that its queues are this root's")
 	}
 	if set.new(specs.CgroupNamespace) {
 		c.unshare(unix.CLONE_NEWCGROUP, "now, because its root is the cgroup that this process is in")

@@ -3,6 +3,8 @@
 package rootfs
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/op"
@@ -23,6 +25,14 @@ func (b *builder) context(kind string, data []string) []string {
 		return data
 	}
 	return append(data[:len(data):len(data)], `context="`+label+`"`) // quoted, for the commas in it
+}
+
+// unknownLabel are the words for what the kernel says of a context that the policy does not know, and of other options.
+func (b *builder) unknownLabel() map[unix.Errno]string {
+	if b.mountLabel() == "" {
+		return nil
+	}
+	return map[unix.Errno]string{unix.EINVAL: fmt.Sprintf("%v: has the loaded policy linux.mountLabel %q?", unix.EINVAL, b.mountLabel())}
 }
 
 // relabel labels the root of an mqueue, which knows no context option but extended attributes.

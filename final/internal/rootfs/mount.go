@@ -89,7 +89,9 @@ func (b *builder) fileSystem(i int, kind string, o options) {
 	}
 	source := cmp.Or(m.Source, kind) // a dummy, for most
 	target := b.target(i, false)
-	b.add(typed(op.Mount(op.Str(source), b.at(op.Val(target)), kind, flags, strings.Join(data, ",")), purpose(kind),
+	mount := op.Mount(op.Str(source), b.at(op.Val(target)), kind, flags, strings.Join(data, ","))
+	mount.Instead = b.unknownLabel()
+	b.add(typed(mount, purpose(kind),
 		"mount", "-t", kind, dashO(flags, data...), optionList(flags, data...), source, b.host(site.Target)))
 	b.close(target)
 	o.set, o.clear = 0, 0

@@ -92,7 +92,7 @@ const (
 func TestAppArmor(t *testing.T) {
 	needAppArmor(t)
 	for name, change := range map[string]func(*specs.Spec){
-		"plain": func(*specs.Spec) {},
+		"plain": func(s *specs.Spec) { s.Process.NoNewPrivileges = false },
 		"user": func(s *specs.Spec) { // a new user namespace
 			caps := s.Process.Capabilities
 			mapped(s)

@@ -153,6 +153,10 @@ func TestUserNamespace(t *testing.T) {
 		if want := "0\n0\n" + w.namespace(c.Pid, "user") + "\ncontainer"; err != nil || code != 0 || !strings.HasPrefix(text, want) {
 			w.Errorf("exec: code %d, %v\nwant: %s\ngot:  %s", code, err, want, text)
 		}
+		var queues unix.Stat_t // of the namespace's maker
+		if err := unix.Stat(fmt.Sprintf("/proc/%d/root/dev/mqueue", c.Pid), &queues); err != nil || queues.Uid != 100000 {
+			w.Errorf("/dev/mqueue belongs to %d, %v; want the container's root", queues.Uid, err)
+		}
 		b := w.create("b", mapped, joined(c.Pid, specs.UserNamespace, specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace))
 		w.must(b.Start())
 		for _, kind := range append(kinds, "user") {
