@@ -105,9 +105,6 @@ func TestRootlessRefused(t *testing.T) {
 			{"linux.namespaces: no new PID namespace, and no cgroup is delegated to user 65534", without(specs.PIDNamespace)},
 			{"linux.resources.pids.limit: 5: no cgroup is delegated to this user", limits(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &pids}})},
 			{"linux.resources.", limits(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}})},
-			{"hooks.startContainer: user 65534 is not root", func() {
-				v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/true"}}}
-			}},
 			{"linux.uidMappings: ", func() {
 				v.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
 			}},

@@ -15,7 +15,7 @@ workshop=(ca-certificates git iproute2 iptables make procps sudo util-linux)
 
 # What the tests and the micro-VM use on top. gcc and libc6-dev: everything is
 # built with cgo and without.
-tests=(containernetworking-plugins cpio debootstrap gcc libc6-dev nftables qemu-system-arm qemu-system-x86 shellcheck strace xz-utils zstd)
+tests=(containernetworking-plugins cpio debootstrap gcc libc6-dev nftables qemu-system-arm qemu-system-x86 shellcheck strace uidmap xz-utils zstd)
 
 # The engines that final is tested with, by the command and the package that has it here: one that is there
 # already may be of another packager, Docker's for one, and is left alone. Docker itself is tested where it

@@ -65,6 +65,12 @@ func TestGolden(t *testing.T) {
 		{"kubernetes", "kubernetes-exec", true, func(o *Options) { o.Filter, o.Host.LSMs = filter(), []string{"apparmor"} }},
 		{"user", "user", false, func(o *Options) { o.Host.Held = ^uint64(0) }},
 		{"user", "user-exec", true, func(o *Options) { o.Host.Held = ^uint64(0) }},
+		{"rootless", "rootless", false, func(o *Options) {
+			o.Host.Held, o.Host.DenySetgroups, o.Rootless, o.Rootfs.Cgroup = ^uint64(0), true, true, rootfs.Cgroup{Namespace: true}
+		}},
+		{"rootless", "rootless-exec", true, func(o *Options) {
+			o.Host.Held, o.Host.DenySetgroups, o.Rootless = ^uint64(0), true, true
+		}},
 		{"time", "time", false, func(*Options) {}},
 		{"time", "time-exec", true, func(*Options) {}},
 		{"terminal", "terminal", false, func(o *Options) { o.Console, o.First = 5, 6 }},

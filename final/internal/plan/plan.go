@@ -128,6 +128,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.takeTerminal,
 		c.enterDirectory,
 		c.confine,
+		c.show,
 		c.findCommand,
 		c.waitForStart,
 		c.execute,
@@ -266,6 +267,19 @@ func (c *create) confine() error {
 	warnings, err := confine.Identity(c.List, c.process, c.o.Host, c.o.Filter)
 	c.Warnings = append(c.Warnings, warnings...)
 	return err
+}
+
+// show lets a parent who is not root join a process that waits for start, to run the startContainer hooks as this one's
+// neighbours: with another user or other capabilities the kernel has marked it as one that only root may look into
+// (ptrace(2), "Ptrace access mode checking").
+func (c *create) show() error {
+	if h := c.spec.Hooks; !c.o.Rootless || h == nil || len(h.StartContainer) == 0 {
+		return nil
+	}
+	show := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(1))
+	show.Why = "the user who calls has the namespaces' rights, and is to join them for the startContainer hooks"
+	c.Add(show)
+	return nil
 }
 
 // WantsHooks tells whether there are hooks that belong before the pivot.

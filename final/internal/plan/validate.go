@@ -21,7 +21,7 @@ import (
 // What one feature means by a value is checked where its calls are made.
 func Validate(s *specs.Spec) error {
 	for _, check := range []func(*specs.Spec) error{
-		checkVersion, checkRoot, checkOtherSystems, checkNamespaces, checkHooks, checkFeatures,
+		checkVersion, checkRoot, checkOtherSystems, checkNamespaces, checkMapped, checkHooks, checkFeatures,
 	} {
 		if err := check(s); err != nil {
 			return err

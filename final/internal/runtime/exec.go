@@ -49,6 +49,9 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 	if err := plan.ValidateProcess(o.Process); err != nil {
 		return nil, err
 	}
+	if err := plan.CheckUser(s, o.Process.User); err != nil {
+		return nil, err
+	}
 	if err := checkConsole(o.Process, o.Console); err != nil {
 		return nil, err
 	}
@@ -118,6 +121,9 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		return nil, err
 	}
 	options.Host.DenySetgroups = setgroupsDenied(c.Pid)
+	if err := checkGroups(o.Process, options.Host.DenySetgroups); err != nil {
+		return nil, err
+	}
 	group, err := c.execGroup(o.Cgroup)
 	if err != nil {
 		return nil, err

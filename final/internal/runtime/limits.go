@@ -51,34 +51,6 @@ func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool
 	return nil
 }
 
-// mapIDs gives the user namespace of a process its ids (user_namespaces(7)).
-func (r *Runtime) mapIDs(pid int, l *specs.Linux) error {
-	write := func(m idMap) error { return r.Door.Write(fmt.Sprintf("/proc/%d/%s", pid, m.file), m.text()) }
-	if rootless() {
-		write = func(m idMap) error { return r.mapForUser(pid, m) }
-	}
-	for _, m := range []idMap{{"uid_map", "uidMappings", l.UIDMappings}, {"gid_map", "gidMappings", l.GIDMappings}} {
-		if err := write(m); err != nil {
-			return fmt.Errorf("linux.%s: %w", m.field, err)
-		}
-	}
-	return nil
-}
-
-// An idMap is a file of /proc/PID, and what goes there.
-type idMap struct {
-	file, field string
-	mappings    []specs.LinuxIDMapping
-}
-
-func (m idMap) text() string {
-	var text strings.Builder
-	for _, id := range m.mappings {
-		fmt.Fprintf(&text, "%d %d %d\n", id.ContainerID, id.HostID, id.Size)
-	}
-	return text.String()
-}
-
 // moveDevices moves network devices of the host into the container's network namespace (linux.netDevices).
 func (c *Container) moveDevices(pid int, s *specs.Spec) error {
 	if s.Linux == nil || len(s.Linux.NetDevices) == 0 {

@@ -61,6 +61,9 @@ func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *
 		}
 	}
 	o.Host.DenySetgroups = deniesSetgroups(s)
+	if err := checkGroups(s.Process, o.Host.DenySetgroups); err != nil {
+		return err
+	}
 	giveHome(s.Process, c.Rootfs)
 	o.ID, o.NewKeyring = c.ID, !asked.NoNewKeyring
 	o.Rootfs = rootfs.Options{
