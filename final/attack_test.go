@@ -35,6 +35,7 @@ type victim struct {
 	reexec  bool
 	spec    *specs.Spec
 	caller  func(*exec.Cmd) // changes how the program is called; may be nil
+	owner   func(*exec.Cmd) // the same for who has the states, if that is not root
 }
 
 const attackerEnv = "TEST_ATTACKER=1"
@@ -73,7 +74,9 @@ func newVictim(t *testing.T, reexec bool) *victim {
 	v.spec.Process.Env = append(v.spec.Process.Env, attackerEnv)
 	v.spec.Root.Readonly = false
 	t.Cleanup(func() {
-		v.program, v.caller = finalProgram(t), nil // whatever has become of the test's
+		if v.caller = v.owner; v.owner == nil {
+			v.program = finalProgram(t) // whatever has become of the test's
+		}
 		v.final("delete", "--force", v.id)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)

@@ -31,16 +31,20 @@ func cleanCommand(s *session) *cobra.Command {
 		Use:   "clean",
 		Short: "Remove what containers left behind when they or their runtime crashed",
 		Long: `Remove what containers left behind when they or their runtime crashed: processes, cgroups,
-network links, packet filter rules, mounts, directories, and layers that no image has. Running containers are left alone.`,
+network links, packet filter rules, mounts, directories, and layers that no image has. Running containers are left alone.
+Who is not root cleans up after their own: containers that were never finished.`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if os.Geteuid() != 0 {
-				return errors.New("clean: must be root, so: go run -exec sudo ./final clean")
+			if err := s.needPlace("clean"); err != nil {
+				return err
 			}
 			c := &cleaner{door: &kernel.Door{}, out: command.OutOrStdout(), dryRun: dryRun, root: s.root, engine: s.engine()}
 			if explain {
 				c.door.Explain = command.ErrOrStderr()
 				c.engine.Door.Explain = c.door.Explain
+			}
+			if os.Geteuid() != 0 {
+				return c.cleanOwn()
 			}
 			return c.clean()
 		},
@@ -83,6 +87,16 @@ func (c *cleaner) clean() error {
 	c.removeConnections()
 	c.removeGarbage()
 	c.leaveHost()
+	return c.sum()
+}
+
+// cleanOwn is for who is not root, and has containers of the OCI runtime alone: these know what they have.
+func (c *cleaner) cleanOwn() error {
+	c.removeAbandoned()
+	return c.sum()
+}
+
+func (c *cleaner) sum() error {
 	if c.removed == 0 && c.spared == 0 && len(c.errs) == 0 {
 		fmt.Fprintln(c.out, "nothing to clean")
 	}

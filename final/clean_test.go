@@ -718,11 +718,12 @@ func TestCleanWithEveryCallFailing(t *testing.T) {
 	}
 }
 
-func TestCleanNeedsRoot(t *testing.T) {
+func TestCleanNeedsPlace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the test gives up root itself")
 	}
-	want := "final: clean: must be root, so: go run -exec sudo ./final clean\n"
+	want := "final: clean: user 65534 has no place for states in XDG_RUNTIME_DIR: it is not set: " +
+		"sudo final clean ..., or final --root DIR clean ...\n"
 	if got := asNobody(t, "clean"); got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}

@@ -3,11 +3,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 // Containers are root's, but for those of the OCI runtime that have a user namespace: these anybody may have, with
@@ -21,13 +23,23 @@ func ownRoot() string {
 	return kernel.OCIStateDir
 }
 
-// needPlace refuses an OCI verb to who is not root and has no such place.
+// needPlace refuses an OCI verb to who is not root and has no such place, or has kept another's, as su(1) does.
 func (s *session) needPlace(verb string) error {
-	if os.Geteuid() == 0 || s.root != kernel.OCIStateDir {
+	if os.Geteuid() == 0 || s.root != ownRoot() {
 		return nil
 	}
-	return fmt.Errorf("%s: %s is root's, and XDG_RUNTIME_DIR, where user %d could have a place, is not set: "+
-		"sudo final %[1]s ..., or final --root DIR %[1]s ...", verb, s.root, os.Geteuid())
+	err := errors.New("it is not set")
+	if s.root != kernel.OCIStateDir {
+		dir := os.Getenv("XDG_RUNTIME_DIR")
+		if _, err = os.Stat(dir); err == nil {
+			err = runtime.CheckPlace(dir)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: user %d has no place for states in XDG_RUNTIME_DIR: %w: "+
+		"sudo final %[1]s ..., or final --root DIR %[1]s ...", verb, os.Geteuid(), err)
 }
 
 // needRoot refuses a verb to who is not root: in one piece, and before the first of many calls that the kernel

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,11 +24,10 @@ func (v *victim) rootless() {
 	v.spec = runtime.ExampleSpec(true)
 	v.spec.Process.Terminal, v.spec.Process.Env, v.spec.Root.Readonly = terminal, env, false
 	v.spec.Linux.UIDMappings[0].HostID, v.spec.Linux.GIDMappings[0].HostID = nobody().Uid, nobody().Gid
-	text, err := os.ReadFile(v.program)
-	if err == nil {
-		v.program = filepath.Join(v.dir, "final") // where he may go
-		err = os.WriteFile(v.program, text, 0o755)
-	}
+	program := filepath.Join(v.dir, "final") // where he may go
+	// By a process of its own: one that we start meanwhile would inherit a file open for writing, and it could not be run.
+	err := exec.Command("cp", v.program, program).Run()
+	v.program = program
 	if err == nil {
 		err = os.Mkdir(filepath.Join(v.dir, "state"), 0o700)
 	}
@@ -39,7 +39,8 @@ func (v *victim) rootless() {
 			v.Fatal(err)
 		}
 	}
-	v.caller = func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody()} }
+	v.owner = func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody()} }
+	v.caller = v.owner
 }
 
 // TestRootless: a user who is not root has containers too, as the root of their user namespaces, and nobody on the host.
@@ -133,7 +134,7 @@ func TestRootlessPlace(t *testing.T) {
 		cmd := exec.Command(v.program, "create", "--bundle", v.dir, v.id)
 		v.caller(cmd)
 		out, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "XDG_RUNTIME_DIR, where user 65534 could have a place, is not set: sudo final create") {
+		if err == nil || !strings.Contains(string(out), "create: user 65534 has no place for states in XDG_RUNTIME_DIR: it is not set: sudo final create") {
 			t.Errorf("without a place: %s, %v", out, err)
 		}
 		place := filepath.Join(v.dir, "state")
@@ -152,8 +153,98 @@ func TestRootlessPlace(t *testing.T) {
 				t.Errorf("%s: %v", line, err)
 			}
 		}
+		if info, err := os.Stat(place + "/simple-container/oci"); err != nil || info.Mode() != os.ModeDir|os.ModeSticky|0o700 {
+			t.Errorf("the place: %v, %v", info.Mode(), err)
+		}
 		if left, err := os.ReadDir(place + "/simple-container/oci"); err != nil || len(left) > 0 {
 			t.Errorf("below %s: %v, %v; want the place, and nothing in it", place, left, err)
+		}
+	})
+}
+
+// TestRootlessClean: a user's clean removes what a create of his has left that was ended, and no more.
+func TestRootlessClean(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.rootless()
+		v.start("sleep", "60")
+		half := filepath.Join(v.dir, "state/half")
+		if err := errors.Join(os.Mkdir(half, 0o700), os.Chown(half, int(nobody().Uid), int(nobody().Gid))); err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct{ line, want string }{
+			{"clean --dry-run", "would remove half-made container half\n"},
+			{"clean", "removed half-made container half\n"},
+			{"clean", "nothing to clean\n"},
+		} {
+			if out, complaint, code := v.final(strings.Fields(test.line)...); out != test.want || code != 0 {
+				t.Errorf("%s: %s%s, code %d, want %s", test.line, out, complaint, code, test.want)
+			}
+		}
+		if out := v.exec("echo", "here"); out != "here\n" {
+			t.Errorf("the container that runs: %q", out)
+		}
+	})
+}
+
+// TestForeignPlace: nobody believes what others could have written, a user no more than root.
+func TestForeignPlace(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.rootless()
+		v.configure("true")
+		place, lines := filepath.Join(v.dir, "state"), []string{"list", "state ID", "delete --force ID", "create --bundle DIR ID", "exec ID true"}
+		for _, test := range []struct {
+			what  string
+			owner uint32
+			mode  os.FileMode
+			user  *syscall.Credential
+			words string // none: it goes through
+		}{
+			{"the user's own", nobody().Uid, 0o700, nobody(), ""},
+			{"others may look", nobody().Uid, 0o755, nobody(), ""},
+			{"the user's group may write", nobody().Uid, 0o775, nobody(), ""},
+			{"everybody may write", nobody().Uid, 0o777 | os.ModeSticky, nobody(), "others may write to it (mode 1777)"},
+			{"root's", 0, 0o755, nobody(), "it belongs to user 0, and this is user 65534"},
+			{"a user's, and root calls", nobody().Uid, 0o700, nil, "it belongs to user 65534, and this is user 0"},
+			{"root's, and a group may write", 0, 0o775, nil, "others may write to it (mode 0775)"},
+		} {
+			if err := errors.Join(os.Chown(place, int(test.owner), int(nobody().Gid)), os.Chmod(place, test.mode)); err != nil {
+				t.Fatal(err)
+			}
+			v.caller = func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Credential: test.user} }
+			if test.words == "" {
+				if _, complaint, code := v.final("list"); code != 0 {
+					t.Errorf("%s: list: %s", test.what, complaint)
+				}
+				continue
+			}
+			for _, line := range lines {
+				_, complaint, code := v.final(strings.Fields(strings.NewReplacer("ID", v.id, "DIR", v.dir).Replace(line))...)
+				if code == 0 || !strings.Contains(complaint, test.words) {
+					t.Errorf("%s: %s: exit code %d, %s; want it refused with %q", test.what, line, code, complaint, test.words)
+				}
+			}
+		}
+		v.caller = v.owner
+	})
+}
+
+// TestForeignSession: su(1) keeps XDG_RUNTIME_DIR, which is another user's then.
+func TestForeignSession(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.rootless()
+		for _, test := range []struct{ dir, words string }{
+			{v.dir, "it belongs to user 0, and this is user 65534"},
+			{filepath.Join(v.dir, "gone"), "no such file or directory"},
+			{"here", "it is not set"}, // the specification wants it absolute, or passed over
+		} {
+			cmd := exec.Command(v.program, "list")
+			v.caller(cmd)
+			cmd.Env = []string{"XDG_RUNTIME_DIR=" + test.dir}
+			out, err := cmd.CombinedOutput()
+			if want := "list: user 65534 has no place for states in XDG_RUNTIME_DIR: "; err == nil ||
+				!strings.Contains(string(out), want) || !strings.Contains(string(out), test.words) {
+				t.Errorf("%s: %s, %v; want %q and %q", test.dir, out, err, want, test.words)
+			}
 		}
 	})
 }

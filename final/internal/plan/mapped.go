@@ -17,6 +17,12 @@ func checkMapped(s *specs.Spec) error {
 	if !NewUser(s) {
 		return nil
 	}
+	if !isMapped(s.Linux.UIDMappings, 0) { // who makes the mounts
+		return errors.New("linux.uidMappings: want container id 0 among them")
+	}
+	if !isMapped(s.Linux.GIDMappings, 0) {
+		return errors.New("linux.gidMappings: want container id 0 among them")
+	}
 	if s.Process != nil {
 		if err := CheckUser(s, s.Process.User); err != nil {
 			return err

@@ -16,6 +16,8 @@ func TestMapped(t *testing.T) {
 		want   string
 	}{
 		{func(*specs.Spec) {}, ""},
+		{func(s *specs.Spec) { s.Linux.UIDMappings[0].ContainerID = 1 }, "linux.uidMappings: want container id 0 among them"},
+		{func(s *specs.Spec) { s.Linux.GIDMappings[0].ContainerID = 1 }, "linux.gidMappings: want container id 0 among them"},
 		{func(s *specs.Spec) { s.Process.User.UID = 10 }, "process.user.uid: 10: linux.uidMappings has no such container id"},
 		{func(s *specs.Spec) { s.Process.User.GID = 20 }, "process.user.gid: 20: linux.gidMappings has no such container id"},
 		{func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{19, 20} },

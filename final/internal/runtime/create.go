@@ -177,7 +177,7 @@ func rootOf(s *specs.Spec, bundle string) (string, error) {
 // makeDirectory makes the state directory, of which there can be only one: so two containers cannot have
 // one id. It returns the directory's lock.
 func (c *Container) makeDirectory() (held *os.File, err error) {
-	if err := os.MkdirAll(c.runtime.Root, 0o700); err != nil {
+	if err := makePlace(c.runtime.Root); err != nil {
 		return nil, err
 	}
 	err = os.Mkdir(c.dir, 0o700) // whoever reaches start.sock can start the container

@@ -118,6 +118,9 @@ func (c *Container) awaitEmpty() error {
 
 // Abandoned returns the ids of containers whose create was ended half-way. Nobody else will remove them.
 func (r *Runtime) Abandoned() (ids []string, err error) {
+	if err := CheckPlace(r.Root); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(r.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

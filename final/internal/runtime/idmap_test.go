@@ -50,9 +50,8 @@ func TestRootlessMaps(t *testing.T) {
 		})
 		l.script("id -u; id -g; grep Groups: /proc/self/status; cat /proc/self/uid_map; stat -c %u /proc/1; stat -c %g /dev/pts/ptmx")
 		l.does("create", "a")
-		c, err := l.Load("a")
-		l.must(err)
-		if uid, groups := l.field(c.Pid, "Uid"), l.field(c.Pid, "Groups"); uid != "100006 100006 100006 100006" || groups != "100008 100009" {
+		pid := l.pid("a")
+		if uid, groups := l.field(pid, "Uid"), l.field(pid, "Groups"); uid != "100006 100006 100006 100006" || groups != "100008 100009" {
 			l.Errorf("on the host the user is %s, with groups %s", uid, groups)
 		}
 		l.does("start", "a")
@@ -82,7 +81,7 @@ func TestRootlessMapsRefused(t *testing.T) {
 			{[]func(*specs.Spec){withIDs(own, [3]uint32{1, 300000, 65536})}, "linux.uidMappings: host ids 300000-365535: /etc/subuid " +
 				"gives learner 100000-165535: map other ids, or: sudo usermod --add-subuids 300000-365535 learner: execve newuidmap "},
 			{[]func(*specs.Spec){withIDs([3]uint32{0, 0, 1})}, "host ids 0: /etc/subuid gives learner 100000-165535: map other ids (these are for users of the machine)"},
-			{[]func(*specs.Spec){withIDs([3]uint32{1, learner, 1})}, "process.user.uid: 0: linux.uidMappings has no such container id"},
+			{[]func(*specs.Spec){withIDs([3]uint32{1, learner, 1})}, "linux.uidMappings: want container id 0 among them"},
 			{[]func(*specs.Spec){user(specs.User{UID: 3})}, "process.user.uid: 3: linux.uidMappings has no such container id"},
 			{[]func(*specs.Spec){user(specs.User{GID: 3})}, "process.user.gid: 3: linux.gidMappings has no such container id"},
 			{[]func(*specs.Spec){user(specs.User{AdditionalGids: []uint32{3}})}, "process.user.additionalGids[0]: 3: linux.gidMappings has no such container id"},

@@ -81,6 +81,9 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
+	if err := CheckPlace(r.Root); err != nil {
+		return nil, err
+	}
 	c := &Container{runtime: r, dir: r.dir(id)}
 	err := c.read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,6 +94,9 @@ func (r *Runtime) Load(id string) (*Container, error) {
 
 // List returns all containers, those that are half-way gone left out.
 func (r *Runtime) List() ([]*Container, error) {
+	if err := CheckPlace(r.Root); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(r.Root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -110,6 +116,9 @@ func (r *Runtime) List() ([]*Container, error) {
 // there is nothing to clean up, and it ends with its holder (flock(2)). Whoever had it before may have removed the
 // directory, and another one may be there by now: that is the one to lock.
 func (r *Runtime) lock(id string) (*os.File, error) {
+	if err := CheckPlace(r.Root); err != nil {
+		return nil, err
+	}
 	for dir := r.dir(id); ; {
 		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if errors.Is(err, fs.ErrNotExist) {
