@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,7 +50,10 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 		}
 	}()
 	for _, p := range g.parts {
-		new, err := p.mkdir(door, p.dir, resources, g.unit != nil)
+		new, err := []string(nil), p.reachable()
+		if err == nil || g.unit != nil {
+			new, err = p.mkdir(door, p.dir, resources, g.unit != nil)
+		}
 		made = append(made, new...)
 		if err != nil {
 			if err := p.spare(changes, err); err != nil {
@@ -81,29 +83,6 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 	}
 	return g.allow(door, devicesOf(resources), fresh)
 }
-
-// spare is nil if the container can do without the group in this tree: if this user may not make groups there, and no
-// limit needs it. Such a limit is refused by name.
-func (p *part) spare(changes []change, err error) error {
-	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
-	if !denied || !confined() {
-		return err
-	}
-	i := slices.IndexFunc(changes, func(c change) bool { return c.part == p })
-	if i < 0 {
-		return nil
-	}
-	return fmt.Errorf("linux.resources.%s: %s: no cgroup is delegated to this user: %w", changes[i].field, changes[i].value, err)
-}
-
-// confined tells whether this process has less than all the rights that there are.
-func confined() bool { return os.Geteuid() != 0 || inUserNamespace() }
-
-// None tells whether the group is in no tree.
-func (g *Group) None() bool { return len(g.parts) == 0 && g.unit == nil }
-
-// errNone is for whoever asks a container without a group for what only a group has.
-var errNone = errors.New("the container has no cgroup: none was delegated to the user who made it")
 
 // mkdir makes the group's directory in one tree, and those above it. It returns what it made. Taken says that
 // it may have processes: that systemd made it, with the container's first.
@@ -206,7 +185,7 @@ func occupied(dir string) error {
 	if readFile(dir+"/cgroup.procs") == "" || unix.Access(dir+"/cgroup.type", unix.F_OK) != nil {
 		return nil
 	}
-	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand nothing down", dir, unix.EBUSY)
+	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand nothing down: have them in a group below it", dir, unix.EBUSY)
 }
 
 // above yields the directories above the group's, from the root of the tree down.

@@ -28,6 +28,7 @@ type Group struct {
 type part struct {
 	Hierarchy
 	dir   string // of the group
+	own   string // the group of this process, from the root of the tree
 	files *Files // of those who read it again and again
 }
 
@@ -50,7 +51,7 @@ func New(layout Layout, path, id string, systemd bool, own Membership) (*Group, 
 		if err != nil {
 			return nil, err
 		}
-		g.parts = append(g.parts, &part{Hierarchy: h, dir: filepath.Join(h.Dir, where)})
+		g.parts = append(g.parts, &part{Hierarchy: h, dir: filepath.Join(h.Dir, where), own: own.in(h)})
 	}
 	if len(g.parts) == 0 {
 		return nil, fmt.Errorf("linux.cgroupsPath: %q: no cgroup tree is mounted for writing: %w", path, fs.ErrNotExist)

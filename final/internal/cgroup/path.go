@@ -20,7 +20,7 @@ import (
 //
 // OWN is the group of this process: a limit that someone set for it holds for its containers too. In v2 a
 // group that has processes can hand no controllers down (cgroups(7), "no internal processes"), so the
-// container's group is a sibling there.
+// container's group is a sibling there; for who is not root, and may make none there, it is below OWN.
 func (h Hierarchy) place(cgroupsPath, id string, own Membership) (string, error) {
 	if cgroupsPath == "" {
 		cgroupsPath = kernel.Prefix + id
@@ -37,7 +37,7 @@ func (h Hierarchy) place(cgroupsPath, id string, own Membership) (string, error)
 	}
 	parent := own.in(h)
 	if h.Version == 2 {
-		parent = path.Dir(parent)
+		parent = h.besides(parent)
 	}
 	return path.Join(parent, where), nil
 }
