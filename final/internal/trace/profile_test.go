@@ -181,7 +181,7 @@ func TestProfileHasTheStart(t *testing.T) {
 			t.Skip(err)
 		}
 		list := &op.List{}
-		if err := confine.Finish(list, s.Process, confine.Host{LastCapability: 40, Held: ^uint64(0)}, filter, nil); err != nil {
+		if err := confine.Finish(list, s.Process, confine.Host{LastCapability: 40, Held: ^uint64(0)}, filter); err != nil {
 			t.Fatal(err)
 		}
 		at := slices.IndexFunc(list.Ops, func(o op.Op) bool { return o.Name == "seccomp" })
