@@ -86,10 +86,9 @@ const visible = () => (state.list?.containers ?? []).filter((c) =>
 // go shows a container in a view.
 function go(id, view, quietly) {
   const address = "#" + [id, view].map(encodeURIComponent).join("/");
-  if (quietly) {
-    history.replaceState(null, "", id ? address : "#");
-    arrive();
-  } else location.hash = address;
+  if (quietly) history.replaceState(null, "", id ? address : "#");
+  else location.hash = address;
+  arrive(); // not when the browser says that the address has changed: a key that comes before that is for this view
 }
 
 // arrive reads the address, and makes the view that it names.
