@@ -116,7 +116,11 @@ func TestOverwriteRuntime(t *testing.T) {
 		v.spec.Process.Capabilities.Permitted = v.spec.Process.Capabilities.Bounding
 		v.spec.Process.Capabilities.Effective = v.spec.Process.Capabilities.Bounding
 		v.start("/attack", "overwrite", "/overwritten")
-		for range 10 {
+		found := func() bool {
+			text, _ := os.ReadFile(v.image("overwritten"))
+			return strings.Contains(string(text), "found ")
+		}
+		for end, rounds := time.Now().Add(30*time.Second), 0; rounds < 10 || !found() && time.Now().Before(end); rounds++ {
 			v.final("exec", v.id, "/bin/script", "--version")
 			v.final("exec", v.id, "/bin/link")
 		}
@@ -135,7 +139,7 @@ func (v *victim) stop(log string) string {
 	if err := os.WriteFile(v.image("stop"), nil, 0o644); err != nil {
 		v.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		text, err := os.ReadFile(v.image(log))
 		if err == nil && strings.HasSuffix(string(text), "done\n") || time.Now().After(deadline) {
 			return string(text)

@@ -501,7 +501,7 @@ func TestCleanSparesWhatLivesInOtherMountNamespaces(t *testing.T) {
 	if err := owner.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for range 500 { // until the kernel has taken the lock back
+	for { // until the kernel has taken the lock back, which is sure to come
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", owner.Process.Pid)); err != nil {
 			break
 		}
@@ -544,7 +544,14 @@ func TestCleanKeepsHoldOfOtherMountNamespaces(t *testing.T) {
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(20 * interval) // the second has the lock now
+	begun := fmt.Sprintf("/proc/%d/task/%[1]d/children", second.Process.Pid)
+	for text := ""; text == ""; time.Sleep(interval) { // until the second has the lock, and so its sleep
+		children, err := os.ReadFile(begun)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = string(children)
+	}
 	if isDead(dirs) {
 		t.Errorf("%v: the lock was not seen when the first of two processes in the mount namespace had ended", dirs)
 	}
@@ -608,10 +615,18 @@ func TestCleanSparesTheNewborn(t *testing.T) {
 	if !inWorld(t) {
 		return
 	}
-	mkdir(t, kernel.StateDir+"/"+liveID)
-	locked := time.AfterFunc(newborn/2, func() { lock(t, liveID) })
-	defer locked.Stop()
-	out, stderr, code := final(t, "clean")
+	dir := kernel.StateDir + "/" + liveID
+	out, stderr, code := "", "", 0
+	for inTime := false; !inTime; { // on a machine that halts for seconds we are no such runtime
+		mkdir(t, dir)
+		made, locked := time.Now(), make(chan bool, 1)
+		time.AfterFunc(newborn/4, func() {
+			file, err := os.Open(dir) // stays open
+			locked <- err == nil && unix.Flock(int(file.Fd()), unix.LOCK_EX) == nil && time.Since(made) < newborn
+		})
+		out, stderr, code = final(t, "clean")
+		inTime = <-locked
+	}
 	want := "left container " + liveID + " alone: it is running\n"
 	if out != want || stderr != "" || code != 0 {
 		t.Errorf("exit code %d, stdout %q, stderr %q; want %q", code, out, stderr, want)
@@ -624,12 +639,19 @@ func TestCleanWaitsForTheDying(t *testing.T) {
 		return
 	}
 	dir := kernel.StateDir + "/" + deadID
-	mkdir(t, dir)
-	unlock := lock(t, deadID)
-	age(t, dir)
-	dead := time.AfterFunc(dying/4, unlock)
-	defer dead.Stop()
-	out, stderr, code := final(t, "clean", "-v")
+	out, stderr, code := "", "", 0
+	for inTime := false; !inTime; { // on a machine that halts for seconds we are not dead soon
+		mkdir(t, dir)
+		unlock := lock(t, deadID)
+		age(t, dir)
+		began, unlocked := time.Now(), make(chan bool, 1)
+		time.AfterFunc(dying/4, func() {
+			unlock()
+			unlocked <- time.Since(began) < dying
+		})
+		out, stderr, code = final(t, "clean", "-v")
+		inTime = <-unlocked
+	}
 	if want := "removed directory " + dir + "\n"; out != want || code != 0 || !strings.Contains(stderr, "$ rmdir "+dir) {
 		t.Errorf("exit code %d, stdout %q, stderr %q; want %q", code, out, stderr, want)
 	}

@@ -232,7 +232,7 @@ func TestCommandLine(t *testing.T) {
 
 func waitStopped(t *testing.T, v *victim) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if out, complaint, _ := v.final("state", v.id); strings.Contains(out, `"stopped"`) {
 			return
 		} else if time.Now().After(deadline) {

@@ -93,11 +93,13 @@ func TestDashboardShowsARealContainer(t *testing.T) {
 			Memory, Pids uint64
 		}
 	}
-	ask(t, url+"stream?id=web&view=figures", "figures", &figures, func() bool { return len(figures.Points) > 0 && figures.Points[0].CPU > 0 })
+	ask(t, url+"stream?id=web&view=figures", "figures", &figures, func() bool { // a machine that halts for a moment makes one too large
+		return len(figures.Points) > 0 && figures.Points[0].CPU > 0 && figures.Points[0].CPU <= 0.6
+	})
 	if l := figures.Limits; l.CPU != 0.5 || l.Memory != 64<<20 || l.Pids != 64 {
 		t.Errorf("limits %+v", l)
 	}
-	if p := figures.Points[0]; p.CPU > 0.6 || p.Memory == 0 || p.Pids == 0 {
+	if p := figures.Points[0]; p.Memory == 0 || p.Pids == 0 {
 		t.Errorf("figures %+v", p)
 	}
 
@@ -162,7 +164,9 @@ func TestDashboardKnowsNames(t *testing.T) {
 		t.Errorf("%+v %s", second, list.Problem)
 	}
 	var path web.Path
-	ask(t, url+"stream?view=path&id="+list.Containers[2].ID, "path", &path, func() bool { return len(path.Hops) > 3 })
+	ask(t, url+"stream?view=path&id="+list.Containers[2].ID, "path", &path, func() bool {
+		return len(path.Hops) > 3 && path.Hops[0].Up && path.Hops[1].Up && path.Hops[2].Up // in a moment
+	})
 	for i, kind := range []string{"link", "peer", "bridge", "rules"} {
 		if path.Hops[i].Kind != kind || !path.Hops[i].Up {
 			t.Errorf("hop %d: %+v, want %s", i, path.Hops[i], kind)
@@ -335,12 +339,13 @@ func lookInBrowser(t *testing.T, url string, pid int) {
 		return
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 720), chromedp.Flag("disable-gpu", true))
+		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 720), chromedp.Flag("disable-gpu", true),
+		chromedp.WSURLReadTimeout(2*time.Minute))
 	allocated, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	defer stop()
 	ctx, cancel := chromedp.NewContext(allocated)
 	defer cancel()
-	limited, cancelTime := context.WithTimeout(ctx, 2*time.Minute)
+	limited, cancelTime := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancelTime()
 	for _, view := range []string{"figures", "files", "namespaces", "mounts", "processes", "path", "calls"} {
 		var expected = map[string]string{

@@ -108,9 +108,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// see looks at all containers and tells what is different.
+// see looks at all containers and tells what is different. The first time nothing is: so whoever sees that we are told
+// of changes can be sure that what comes then is news.
 func (w *Watcher) see(ctx context.Context, first bool) error {
-	w.watchStates() // first: what changes after the list was made brings us here again
+	if first {
+		w.ask() // what has changed until we are told of it is seen by the next look
+	} else {
+		w.watchStates() // first: what changes after the list was made brings us here again
+	}
 	targets, err := w.Targets()
 	if err != nil {
 		return err

@@ -174,7 +174,8 @@ func TestWatchDirectory(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	<-looks
+	<-looks // at what is there already
+	<-looks // and since it is told of changes
 	for _, change := range []func() error{
 		func() error { return os.Mkdir(dir+"/web", 0o700) },
 		func() error { return os.WriteFile(dir+"/web/state.json", nil, 0o600) },
