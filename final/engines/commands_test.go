@@ -89,7 +89,7 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience is how long eventually, gone and tty wait on a machine that has much else to do.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eventually REGEXP PROGRAM [ARG...] runs a program again and again, until it prints what is wanted.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {

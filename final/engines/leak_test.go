@@ -71,7 +71,7 @@ func (before watcher) compare(t *testing.T) {
 		return // who fails in the middle leaves the rest behind
 	}
 	var difference string
-	for range 200 {
+	for range 1200 {
 		if difference = cmp.Diff(before, watch(t)); difference == "" {
 			return
 		}

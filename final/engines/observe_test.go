@@ -107,7 +107,7 @@ func (f facts) host(t *testing.T, dir, id string) {
 		text, _ := os.ReadFile(path)
 		return strings.ReplaceAll(strings.TrimSpace(string(text)), id, "ID")
 	}
-	for try := 0; read(dir+"/pid") == "" && try < 500; try++ { // runc writes it while the process is at work
+	for try := 0; read(dir+"/pid") == "" && try < 3000; try++ { // runc writes it while the process is at work
 		time.Sleep(10 * time.Millisecond)
 	}
 	proc := "/proc/" + read(dir+"/pid")

@@ -45,15 +45,16 @@ func tty(ts *testscript.TestScript, neg bool, args []string) {
 	timer := time.AfterFunc(patience, func() { _ = command.Process.Kill() })
 	_ = command.Wait() // its code is looked at
 	timer.Stop()
-	_ = keyboard.SetReadDeadline(time.Now().Add(20 * time.Millisecond)) // what it has shown is here already
+	after, err := unix.IoctlGetTermios(int(screen.Fd()), unix.TCGETS)
+	ts.Check(err)
+	screen.Close() // by the last one who has it: so what has been shown ends
+	_ = keyboard.SetReadDeadline(time.Now().Add(patience))
 	d.wait("\x00")
 	_, err = ts.Stdout().Write(d.seen)
 	ts.Check(err)
 	if code := command.ProcessState.ExitCode(); code != d.code {
 		ts.Fatalf("%v, want exit code %d; the terminal showed:\n%s", command.ProcessState, d.code, d.seen)
 	}
-	after, err := unix.IoctlGetTermios(int(screen.Fd()), unix.TCGETS)
-	ts.Check(err)
 	if *after != *before {
 		ts.Fatalf("the terminal's modes are %+v after, and were %+v before", after, before)
 	}

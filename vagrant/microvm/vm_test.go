@@ -118,7 +118,7 @@ func TestQEMUThatHangs(t *testing.T) {
 	defer func(d time.Duration) { bootTime["kvm"] = d }(bootTime["kvm"])
 	bootTime["kvm"] = 100 * time.Millisecond
 	program := filepath.Join(t.TempDir(), "qemu")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 60\n"), 0o755); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 600\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	v := &vm{machine: machine{QEMU: program}, Dir: t.TempDir()}
@@ -126,7 +126,7 @@ func TestQEMUThatHangs(t *testing.T) {
 	if err := v.run(t.Context(), "kvm", nil); !errors.Is(err, errNotReady) {
 		t.Errorf("error %v, want %v", err, errNotReady)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %v, want about 100ms", took)
 	}
 }

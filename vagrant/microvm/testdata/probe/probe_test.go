@@ -119,7 +119,7 @@ func TestCommands(t *testing.T) {
 		"iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
 		"iptables -t nat -A PREROUTING -p tcp -m addrtype --dst-type LOCAL --dport 80 -j DNAT --to 10.213.0.2:80",
 		"iptables-legacy -t nat -A POSTROUTING -s 10.213.0.0/30 -m comment --comment x -j MASQUERADE",
-		"ping -c 1 -W 2 127.0.0.1",
+		"ping -c 1 -W 20 127.0.0.1",
 		"ps && hostname && id && sleep 0 && mount && kill -0 1 && cat /etc/passwd",
 		"test $(hostname) = microvm",
 		"test $(cat /proc/sys/net/ipv4/ip_forward) = 0",
@@ -137,7 +137,7 @@ func TestOrphansAreReaped(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := "/proc/" + strings.TrimSpace(string(out))
-	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(status); os.IsNotExist(err) {
 			return
 		}
