@@ -13,10 +13,12 @@ type Mount struct {
 	Name    string   // its directory below /sys/fs/cgroup: memory, or cpu,cpuacct; empty on a unified machine
 	Links   []string // other names of it: cpu and cpuacct
 	Options string   // of the file system cgroup, for a mount of the tree in a new cgroup namespace
-	Dir     string   // the group's directory on the host, to be bound where there is no new namespace
+	Dir     string   // on the host, to be bound where there is no new namespace: the group's; of v2 alone all
 }
 
-// Mounts returns them, in the order of the host's. A v2 tree beside v1 trees has the name unified.
+// Mounts returns them, in the order of the host's. A v2 tree beside v1 trees has the name unified. Alone, it is
+// shown whole to who is in the host's namespace, as runc has it: there /proc/self/cgroup tells the way from the
+// tree's root, and what reads it looks below /sys/fs/cgroup.
 func (g *Group) Mounts() (mounts []Mount) {
 	for _, p := range g.parts {
 		m := Mount{Version: p.Version, Dir: p.dir, Name: filepath.Base(p.Dir)}
@@ -27,7 +29,7 @@ func (g *Group) Mounts() (mounts []Mount) {
 				m.Links = p.Controllers
 			}
 		case len(g.parts) == 1:
-			m.Name = ""
+			m.Name, m.Dir = "", p.Dir
 		}
 		mounts = append(mounts, m)
 	}

@@ -31,7 +31,7 @@ func machine() Options {
 		Host:        confine.Host{LastCapability: 40, Held: 1<<41 - 1},
 		Rootfs: rootfs.Options{
 			Root: "/bundle/rootfs", Bundle: "/bundle", MountSetattr: true, Kcore: true,
-			Cgroup: rootfs.Cgroup{Group: "/sys/fs/cgroup/cafe"},
+			Cgroup: rootfs.Cgroup{Tree: "/sys/fs/cgroup"},
 		},
 	}
 }

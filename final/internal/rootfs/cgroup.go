@@ -16,11 +16,11 @@ import (
 // Cgroup is how a mount of type cgroup is made, which means whatever the host has.
 type Cgroup struct {
 	// Namespace says that the container has a cgroup namespace: the hierarchies are mounted anew and begin at
-	// its own group. Without, the directory of its group is bound, so that it sees no other.
+	// its own group. Without, the directory of its group is bound, so that it sees no other; but of v2 alone the tree.
 	Namespace bool
 
-	// Group is the container's directory of the unified hierarchy on the host, where that is all the host has.
-	Group string
+	// Tree is the directory of the unified hierarchy on the host, where that is all the host has.
+	Tree string
 
 	// Hierarchies are those of v1, and a unified one beside them; none if the host has cgroup v2 alone.
 	Hierarchies []Hierarchy
@@ -42,11 +42,11 @@ func (b *builder) cgroup(i int, o options) error {
 		return b.cgroupV1(i, o)
 	case b.Cgroup.Namespace:
 		b.fileSystem(i, "cgroup2", o)
-	case b.Cgroup.Group == "":
+	case b.Cgroup.Tree == "":
 		return errors.New("type: cgroup: the container has no cgroup of its own to show: add a new cgroup namespace, or leave the mount out")
 	default:
 		o.bind, o.data = unix.MS_BIND, nil
-		b.bind(i, o, b.Cgroup.Group)
+		b.bind(i, o, b.Cgroup.Tree)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func TestCgroup(t *testing.T) {
 
 func hostCgroup(t *testing.T) (c Cgroup) {
 	t.Helper()
-	c.Group = "/sys/fs/cgroup"
+	c.Tree = "/sys/fs/cgroup"
 	names, err := filepath.Glob("/sys/fs/cgroup/*/tasks")
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func TestGolden(t *testing.T) {
 			UserNamespace: true, MountSetattr: true, Kcore: true,
 			Sites: append(sites[:len(sites):len(sites)], Site{Target: "sys/fs/cgroup", Exists: 3},
 				Site{Target: "etc/hosts", Exists: 2, File: true}),
-			Cgroup: Cgroup{Group: "/sys/fs/cgroup/user.slice/c"},
+			Cgroup: Cgroup{Tree: "/sys/fs/cgroup"},
 		}},
 		{"kubernetes", kubernetes(), Options{
 			NetNamespace: true, RootFlags: unix.MS_RELATIME,

@@ -80,7 +80,7 @@ func cgroupMount(group *cgroup.Group, namespace bool) rootfs.Cgroup {
 	c := rootfs.Cgroup{Namespace: namespace}
 	for _, m := range group.Mounts() {
 		if m.Name == "" {
-			c.Group = m.Dir // v2 alone
+			c.Tree = m.Dir // v2 alone
 			continue
 		}
 		kind := "cgroup"
