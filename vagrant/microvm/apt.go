@@ -22,14 +22,29 @@ import (
 // no root, installs nothing and leaves the host's apt as it was; the mirror,
 // proxies and keyring are the host's.
 type apt struct {
-	Source *source
-	Dir    string
+	Source   *source
+	Dir      string
+	Packages []string // what they depend on comes along
 }
 
-// guestPackages is the guest's userland. What they depend on comes along. The
-// last four are for packages that want more, see morePrograms.
+// guestPackages is every guest's userland. The last four are for packages that
+// want more, see supplies.
 var guestPackages = []string{"busybox-static", "iptables", "iproute2", "nftables",
 	"systemd", "util-linux", "apparmor", "secilc"}
+
+// newApt makes the apt of a source. What is wanted beside the userland makes it
+// another one, with a directory of its own in cache: a machine that is being
+// made keeps its files when the next wants more.
+func newApt(s *source, cache string, wants []string) *apt {
+	a := &apt{Source: s, Dir: filepath.Join(cache, s.Release+"-"+s.Arch), Packages: guestPackages}
+	for _, name := range wants {
+		if more := supplies[name].Packages; len(more) > 0 {
+			a.Dir += "-" + name
+			a.Packages = slices.Concat(a.Packages, more)
+		}
+	}
+	return a
+}
 
 // fetch makes sure that the packages are unpacked in Dir/tree and gives that
 // directory. Nothing is asked of the network when they are there already,
@@ -41,7 +56,7 @@ func (a *apt) fetch(ctx context.Context, update bool) (tree string, err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	tree = filepath.Join(a.Dir, "tree")
-	done, packages := filepath.Join(a.Dir, "complete"), strings.Join(guestPackages, "\n")+"\n"
+	done, packages := filepath.Join(a.Dir, "complete"), strings.Join(a.Packages, "\n")+"\n"
 	if has, err := os.ReadFile(done); err == nil && string(has) == packages && !update {
 		return tree, nil
 	}
@@ -187,7 +202,7 @@ func (a *apt) download(ctx context.Context) error {
 	if err := a.emptyArchives(); err != nil {
 		return err
 	}
-	install := append([]string{"install", "--download-only", "--yes"}, guestPackages...)
+	install := append([]string{"install", "--download-only", "--yes"}, a.Packages...)
 	if _, err := a.get(ctx, install...); err != nil {
 		return err
 	}

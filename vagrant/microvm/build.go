@@ -22,7 +22,7 @@ const initPackage = "./vagrant/microvm/init"
 // programs is what go made for the guest.
 type programs struct {
 	Init  string // host path
-	Final string // host path, "" for none
+	Final string // host path, "" for none; beside it is final-engine, if a test wants engines
 	Tests []testProgram
 }
 
@@ -33,62 +33,74 @@ type testProgram struct {
 	Binary  string   // host path
 	Program string   // host path, "" if it is not package main
 	Run     string   // which tests, as go test -run; "" for all
-	Wants   []string // of morePrograms
+	Wants   []string // of supplies
+}
+
+// describeAll says what there is to make, and where it will be.
+func (o *options) describeAll(ctx context.Context, work string) (*programs, error) {
+	made := &programs{Init: filepath.Join(work, "bin", "init")}
+	if o.Rootfs {
+		made.Final = filepath.Join(work, "bin", "final")
+	}
+	for _, name := range o.Packages {
+		test, err := o.describe(ctx, work, name)
+		if err != nil {
+			return nil, err
+		}
+		made.Tests = append(made.Tests, *test)
+	}
+	if !o.Once {
+		return made, nil
+	}
+	return made, runOnce(made.Tests)
 }
 
 // build compiles for the guest: the test binaries, the packages' own programs,
 // final and init. Two calls of go do it all, so that go spreads the work over
 // the processors. Without cgo nothing needs a C library in the guest.
-func (o *options) build(ctx context.Context, root, work string) (*programs, error) {
-	made := &programs{Init: filepath.Join(work, "bin", "init")}
+func (o *options) build(ctx context.Context, root string, made *programs) error {
 	mains := []string{initPackage}
-	if o.Rootfs {
+	if made.Final != "" {
 		mains = append(mains, "./final")
-		made.Final = filepath.Join(work, "bin", "final")
 	}
 	var tested []string
-	for _, name := range o.Packages {
-		test, isMain, err := o.describe(ctx, root, work, name)
-		if err != nil {
-			return nil, err
-		}
-		made.Tests = append(made.Tests, *test)
+	for _, test := range made.Tests {
 		tested = append(tested, test.Dir)
-		if isMain {
+		if test.Program != "" {
 			mains = append(mains, test.Dir)
 		}
 	}
-	if o.Once {
-		if err := runOnce(made.Tests); err != nil {
-			return nil, err
+	bin := filepath.Dir(made.Init)
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	if err := o.compile(ctx, root, append([]string{"build", "-o", bin + "/"}, mains...)); err != nil {
+		return err
+	}
+	if engine := made.engine(); engine != "" {
+		if err := o.compile(ctx, root, []string{"build", "-tags", "engine", "-o", engine, "./final"}); err != nil {
+			return err
 		}
 	}
-	bin := filepath.Join(work, "bin") + "/"
-	if err := os.Mkdir(bin, 0o755); err != nil {
-		return nil, err
-	}
-	if err := o.compile(ctx, root, append([]string{"build", "-o", bin}, mains...)); err != nil {
-		return nil, err
-	}
 	if len(tested) == 0 {
-		return made, nil
+		return nil
 	}
-	if err := o.compile(ctx, root, append([]string{"test", "-c", "-o", bin}, tested...)); err != nil {
-		return nil, err
+	if err := o.compile(ctx, root, append([]string{"test", "-c", "-o", bin + "/"}, tested...)); err != nil {
+		return err
 	}
-	return made, made.check()
+	return made.check()
 }
 
 // describe asks go what the package is called, and where go will put what it makes.
-func (o *options) describe(ctx context.Context, root, work, name string) (*testProgram, bool, error) {
+func (o *options) describe(ctx context.Context, work, name string) (*testProgram, error) {
 	list := command(ctx, o.env(), "go", "list", "-f", "{{.Name}}\t{{.Dir}}\t{{.ImportPath}}", name)
 	out, err := output(list)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	fields := strings.Split(strings.TrimSpace(out), "\t")
 	if len(fields) != 3 {
-		return nil, false, fmt.Errorf("package %s: want one package, go list gives %q", name, out)
+		return nil, fmt.Errorf("package %s: want one package, go list gives %q", name, out)
 	}
 	base := filepath.Join(work, "bin", path.Base(fields[2]))
 	test := &testProgram{Name: name, Dir: fields[1], Binary: base + ".test", Run: o.Run}
@@ -96,12 +108,12 @@ func (o *options) describe(ctx context.Context, root, work, name string) (*testP
 		test.Program = base
 	}
 	if test.Wants, err = readWants(filepath.Join(test.Dir, "testdata", "microvm")); err != nil {
-		return nil, false, fmt.Errorf("package %s: %w", name, err)
+		return nil, fmt.Errorf("package %s: %w", name, err)
 	}
-	return test, test.Program != "", nil
+	return test, nil
 }
 
-// readWants reads what a package's tests want in the guest: a name of morePrograms in each line.
+// readWants reads what a package's tests want in the guest: a name of supplies in each line.
 func readWants(file string) ([]string, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,9 +124,9 @@ func readWants(file string) ([]string, error) {
 	}
 	wants := strings.Fields(string(text))
 	for _, name := range wants {
-		if morePrograms[name] == nil {
+		if _, ok := supplies[name]; !ok {
 			return nil, fmt.Errorf("%s: %q: not known, want %s", file, name,
-				strings.Join(slices.Sorted(maps.Keys(morePrograms)), ", "))
+				strings.Join(slices.Sorted(maps.Keys(supplies)), ", "))
 		}
 	}
 	return wants, nil
@@ -128,6 +140,14 @@ func (p *programs) wanted() []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// engine is the host path of final as it is built for engines, if any of the packages wants those.
+func (p *programs) engine() string {
+	if p.Final == "" || !slices.Contains(p.wanted(), "engines") {
+		return ""
+	}
+	return p.Final + "-engine"
 }
 
 func (o *options) compile(ctx context.Context, root string, args []string) error {

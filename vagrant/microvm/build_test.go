@@ -15,7 +15,7 @@ func TestWants(t *testing.T) {
 	if wants, err := readWants(file); wants != nil || err != nil {
 		t.Errorf("no file: %q, %v, want nothing", wants, err)
 	}
-	for text, want := range map[string]string{"systemd\n": "", "systemd\nhurd\n": `"hurd": not known, want systemd`} {
+	for text, want := range map[string]string{"systemd\n": "", "systemd\nhurd\n": `"hurd": not known, want apparmor, engines, selinux, systemd`} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

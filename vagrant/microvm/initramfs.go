@@ -40,25 +40,6 @@ var guestPrograms = []guestProgram{
 	{Name: "nft", Paths: []string{"usr/sbin/nft", "sbin/nft"}},
 }
 
-// morePrograms are in the guests of packages that name them in a line of
-// testdata/microvm.
-//   - systemd is not started: it is there for a test to start, with what makes
-//     namespaces, as busybox knows none of cgroups;
-//   - apparmor and selinux have what turns a text into a policy for the kernel.
-var morePrograms = map[string][]guestProgram{"systemd": {
-	{Name: "systemd", Paths: []string{"lib/systemd/systemd", "usr/lib/systemd/systemd"},
-		Links: []string{"/lib/systemd/systemd"}},
-	{Name: "systemd-executor", Paths: []string{"usr/lib/systemd/systemd-executor"},
-		Links: []string{"/lib/systemd/systemd-executor"}, Optional: true}, // since trixie, and systemd wants to see it
-	{Name: "systemctl", Paths: []string{"bin/systemctl", "usr/bin/systemctl"}},
-	{Name: "unshare", Paths: []string{"usr/bin/unshare"}},
-	{Name: "nsenter", Paths: []string{"usr/bin/nsenter"}},
-}, "apparmor": {
-	{Name: "apparmor_parser", Paths: []string{"sbin/apparmor_parser", "usr/sbin/apparmor_parser"}},
-}, "selinux": {
-	{Name: "secilc", Paths: []string{"usr/bin/secilc"}},
-}}
-
 // guestFiles are the few files in /etc that programs ask for.
 var guestFiles = map[string]string{
 	"/etc/passwd":      "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
@@ -119,7 +100,7 @@ func writeInitramfs(file, tree, arch string, made *programs, manifest wire.Manif
 // that the kernel opens for init before anything is mounted.
 func (a *initramfs) skeleton() error {
 	var errs []error
-	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "dev", "proc", "sys", "run", "tmp", "root", "var", "mnt", "etc", "microvm/root"} {
+	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "dev", "proc", "sys", "run", "tmp", "root", "var", "mnt", "opt", "etc", "microvm/root"} {
 		errs = append(errs, a.dir(dir))
 	}
 	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
@@ -136,7 +117,10 @@ func (a *initramfs) skeleton() error {
 func (a *initramfs) userland(more []string) error {
 	programs := guestPrograms
 	for _, name := range more {
-		programs = slices.Concat(programs, morePrograms[name])
+		programs = slices.Concat(programs, supplies[name].Programs)
+		if err := a.addFiles(supplies[name].Files); err != nil {
+			return err
+		}
 	}
 	var dynamic []string
 	for _, program := range programs {
@@ -234,7 +218,7 @@ func (a *initramfs) addPrograms(made *programs) error {
 	if err := a.copy("init", made.Init); err != nil {
 		return err
 	}
-	files := []string{made.Final}
+	files := []string{made.Final, made.engine()}
 	for _, test := range made.Tests {
 		files = append(files, test.Binary, test.Program)
 		if err := errors.Join(a.dir(test.guestDir()), a.addTestdata(test)); err != nil {

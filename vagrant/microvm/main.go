@@ -19,7 +19,7 @@
 //	MICROVM=1
 //
 // A line "systemd" in the package's testdata/microvm puts systemd's programs in
-// its machine.
+// its machine, a line "engines" Podman, containerd, what they call, and FINAL-engine.
 package main
 
 import (
@@ -85,14 +85,14 @@ func parse(args []string) (*options, error) {
 	flags.BoolVar(&o.Once, "once", false, "run the tests of a file that several packages have, byte for byte, only in the first of them")
 	flags.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "time for the tests of one package")
 	flags.IntVar(&o.Parallel, "p", runtime.NumCPU(), "run `n` packages at a time, each in a machine of its own")
-	flags.StringVar(&o.Memory, "memory", "1g", "the machine's memory, as for qemu -m")
+	flags.StringVar(&o.Memory, "memory", "2g", "the machine's memory, as for qemu -m")
 	flags.StringVar(&o.Append, "append", "", "more `parameters` for the kernel, such as \"security=selinux selinux=1\"")
 	flags.BoolVar(&o.Verbose, "v", false, "run the tests with -test.v")
 	flags.BoolVar(&o.Shell, "shell", false, "open a shell in the machine instead of running the tests; leave it with exit, or ctrl-a x")
 	flags.BoolVar(&o.NoCgroup2, "no-cgroup2", false, "mount nothing on /sys/fs/cgroup")
 	flags.BoolVar(&o.Rootfs, "rootfs", true, "build ./final and make the root file system ROOTFS with it")
 	flags.BoolVar(&o.Update, "update", false, "fetch the packages again")
-	flags.BoolVar(&o.Fetch, "fetch", false, "fetch the packages and end: what comes later needs no network")
+	flags.BoolVar(&o.Fetch, "fetch", false, "fetch the packages and end: what is run later needs no network")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "usage: go run ./vagrant/microvm [flags] PACKAGE...\n\n")
 		flags.PrintDefaults()
@@ -147,19 +147,22 @@ func (o *options) do(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cache := filepath.Join(root, ".cache/microvm")
-	packages := &apt{Source: source, Dir: filepath.Join(cache, source.Release+"-"+source.Arch)}
-	tree, err := packages.fetch(ctx, o.Update)
-	if err != nil || o.Fetch {
-		return err
-	}
 	work, err := os.MkdirTemp("", "microvm-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	made, err := o.build(ctx, root, work)
+	made, err := o.describeAll(ctx, work)
 	if err != nil {
+		return err
+	}
+	cache := filepath.Join(root, ".cache/microvm")
+	packages := newApt(source, cache, made.wanted())
+	tree, err := packages.fetch(ctx, o.Update)
+	if err != nil || o.Fetch {
+		return err
+	}
+	if err := o.build(ctx, root, made); err != nil {
 		return err
 	}
 	r := &runner{options: o, Tree: tree, Work: work, Made: made}
