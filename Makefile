@@ -34,10 +34,10 @@ setup: ## install what the workshop, the tests and the micro-VM need
 test: setup ## everything, natively
 	$(go) test -timeout 15m ./...
 
-test-vm: setup ## the graders, on both architectures, and the runtime on cgroup v2, in a virtual machine
+test-vm: setup ## the graders, on both architectures, and final with its engines on cgroup v2, in a virtual machine
 	$(go) run ./vagrant/microvm -once -arch amd64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm -once -arch arm64 $(addprefix ./,$(steps))
-	$(go) run ./vagrant/microvm $(addprefix ./final/internal/,$(final))
+	$(go) run ./vagrant/microvm $(addprefix ./final/internal/,$(final)) ./final/engines
 	$(go) run ./vagrant/microvm -run Dashboard ./final
 
 # So many inputs, and not so many seconds: the end of the time is a failure now and then (go.dev/issue/75804).

@@ -41,7 +41,7 @@ var bundles = []struct {
 			Devices: s.Linux.Resources.Devices,
 			Memory:  &specs.LinuxMemory{Limit: new(int64(96 << 20)), Reservation: new(int64(48 << 20))},
 			CPU: &specs.LinuxCPU{
-				Shares: new(uint64(512)), Quota: new(int64(30000)), Period: new(uint64(100000)), Cpus: "0",
+				Shares: new(uint64(512)), Quota: new(int64(80000)), Period: new(uint64(100000)), Cpus: "0",
 			},
 			Pids: &specs.LinuxPids{Limit: new(int64(77))},
 		}
@@ -115,6 +115,9 @@ var bundles = []struct {
 	}},
 	{"propagation", func(s *specs.Spec) { s.Linux.RootfsPropagation = "rshared" }},
 }
+
+// bundlesOnV2 are those that the micro-VM compares: cgroup v2 has a part in them.
+var bundlesOnV2 = []string{"plain", "limits", "devices", "the host's processes and cgroups", "other users"}
 
 func mount(on, kind, source, options string) specs.Mount {
 	return specs.Mount{Destination: on, Type: kind, Source: source, Options: strings.Split(options, ",")}

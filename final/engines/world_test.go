@@ -100,7 +100,11 @@ func makeGroups(name string) (made groups, err error) {
 	for _, h := range layout {
 		parent := h.Dir
 		if h.Version == 2 && layout.Mode() == cgroup.Unified {
-			for _, controller := range []string{"cpu", "memory", "pids"} { // systemd has them on already
+			controllers := []string{"cpu", "memory", "pids"} // systemd has them on already
+			if inVM {
+				controllers = h.Controllers
+			}
+			for _, controller := range controllers {
 				if err := write(parent+"/cgroup.subtree_control", "+"+controller); err != nil {
 					return made, err
 				}
@@ -228,6 +232,10 @@ func emptyTmp(dir string) error {
 	}
 	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", ours.Fd()), dir, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount --bind %s: %w", dir, err)
+	}
+	// As a directory of the machine would be, whatever flags its /tmp has.
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount -o remount,bind %s: %w", dir, err)
 	}
 	return nil
 }
