@@ -96,7 +96,12 @@ func TestRootlessRefused(t *testing.T) {
 				v.spec.Linux.Namespaces = rest
 			}
 		}
-		pids, weight := int64(5), uint16(100)
+		pids, weight, mode, lowest := int64(5), uint16(100), os.FileMode(0o600), -1000
+		mounts := v.spec.Mounts
+		mount := func(m specs.Mount) func() {
+			return func() { v.spec.Mounts = append(mounts[:len(mounts):len(mounts)], m) }
+		}
+		device := func(d specs.LinuxDevice) func() { return func() { v.spec.Linux.Devices = []specs.LinuxDevice{d} } }
 		limits := func(r specs.LinuxResources) func() { return func() { v.spec.Linux.Resources = &r } }
 		original := *v.spec.Linux
 		for _, test := range []struct {
@@ -106,6 +111,25 @@ func TestRootlessRefused(t *testing.T) {
 			{"linux.namespaces: no new PID namespace, and no cgroup is delegated to user 65534", without(specs.PIDNamespace)},
 			{"linux.resources.pids.limit: 5: no cgroup is delegated to this user", limits(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &pids}})},
 			{"linux.resources.", limits(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}})},
+			{"mounts[7]: destination /x: mount: operation not permitted: in a user namespace there is no ext4 but the host's",
+				mount(specs.Mount{Destination: "/x", Type: "ext4", Source: "/dev/null"})},
+			{"mounts[4]: destination /dev/mqueue: mount: operation not permitted: a user namespace has it with a new ipc namespace alone",
+				without(specs.IPCNamespace)},
+			{"mounts[7]: tmpcopyup, idmap: only root can prepare such a mount: ",
+				mount(specs.Mount{Destination: "/x", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})},
+			{"linux.devices: /dev/none: stat /dev/none: no such file or directory: a user namespace may make no nodes",
+				device(specs.LinuxDevice{Path: "/dev/none", Type: "c", Major: 1, Minor: 3})},
+			{"linux.devices: /dev/zero: device 1:5, want 1:3: ", device(specs.LinuxDevice{Path: "/dev/zero", Type: "c", Major: 1, Minor: 3})},
+			{"linux.devices: /dev/null: another type of file: ", device(specs.LinuxDevice{Path: "/dev/null", Type: "b", Major: 1, Minor: 3})},
+			{"linux.devices: /dev/null: mode 0666, want 0600: ",
+				device(specs.LinuxDevice{Path: "/dev/null", Type: "c", Major: 1, Minor: 3, FileMode: &mode})},
+			{`linux.sysctl: "vm.swappiness": no namespace has a copy of it`, func() { v.spec.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} }},
+			{"linux.namespaces[6].path: setns /proc/self/ns/net network: operation not permitted", func() {
+				without(specs.NetworkNamespace)()
+				own := specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: "/proc/self/ns/net"}
+				v.spec.Linux.Namespaces = append(v.spec.Linux.Namespaces, own)
+			}},
+			{"process.oomScoreAdj: ", func() { v.spec.Process.OOMScoreAdj = &lowest }},
 			{"linux.uidMappings: ", func() {
 				v.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
 			}},
@@ -118,7 +142,7 @@ func TestRootlessRefused(t *testing.T) {
 			}},
 		} {
 			linux := original
-			v.spec.Linux, v.spec.Hooks = &linux, nil
+			v.spec.Linux, v.spec.Mounts, v.spec.Process.OOMScoreAdj = &linux, mounts, nil
 			test.change()
 			v.configure("true")
 			v.refused(test.words)

@@ -60,6 +60,7 @@ func (g *Group) make(door *kernel.Door, resources *specs.LinuxResources, changes
 				return err
 			}
 			without = append(without, p.dir)
+			g.shared = append(g.shared, &part{Hierarchy: p.Hierarchy, dir: filepath.Join(p.Dir, p.own), own: p.own})
 		}
 		fresh = fresh && slices.Contains(new, p.dir)
 	}

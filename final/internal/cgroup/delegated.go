@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // This file is for who is not root. The groups below one are theirs if its directory is, and cgroup.procs,
@@ -20,7 +22,7 @@ import (
 // do without, unless it is to be limited.
 
 // confined tells whether this process has less than all the rights that there are.
-func confined() bool { return os.Geteuid() != 0 || inUserNamespace() }
+func confined() bool { return os.Geteuid() != 0 || kernel.InUserNamespace() }
 
 // None tells whether the group is in no tree.
 func (g *Group) None() bool { return len(g.parts) == 0 && g.unit == nil }

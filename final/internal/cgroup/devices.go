@@ -178,12 +178,6 @@ func (g *Group) allow(door *kernel.Door, devices []specs.LinuxDeviceCgroup, fres
 	return nil
 }
 
-// inUserNamespace tells whether user ids are mapped: in the first namespace the map is "0 0 4294967295".
-func inUserNamespace() bool {
-	text, err := kernel.ReadFile("/proc/self/uid_map")
-	return err == nil && !slices.Equal(strings.Fields(text), []string{"0", "0", "4294967295"})
-}
-
 // allowV1 writes the rules as exceptions to a default. v1 knows no order and no "all but": an exception is
 // only taken back by naming it as it was made. Rules that need more than that are refused.
 func (p *part) allowV1(door *kernel.Door, fresh bool, rules []rule, open bool) error {

@@ -20,8 +20,9 @@ import (
 
 // A Group is a container's cgroup in every tree.
 type Group struct {
-	parts []*part
-	unit  *unit // the systemd scope that it is; nil without systemd
+	parts  []*part
+	shared []*part // this process's own, in the trees where the container has none, and stays in it
+	unit   *unit   // the systemd scope that it is; nil without systemd
 }
 
 // A part is the group in one tree.

@@ -4,6 +4,7 @@ package cgroup
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,8 @@ type Mount struct {
 // shown whole to who is in the host's namespace, as runc has it: there /proc/self/cgroup tells the way from the
 // tree's root, and what reads it looks below /sys/fs/cgroup.
 func (g *Group) Mounts() (mounts []Mount) {
-	for _, p := range g.parts {
+	parts := slices.Concat(g.parts, g.shared)
+	for _, p := range parts {
 		m := Mount{Version: p.Version, Dir: p.dir, Name: filepath.Base(p.Dir)}
 		switch {
 		case p.Version == 1:
@@ -28,7 +30,7 @@ func (g *Group) Mounts() (mounts []Mount) {
 			if len(p.Controllers) > 1 {
 				m.Links = p.Controllers
 			}
-		case len(g.parts) == 1:
+		case len(parts) == 1:
 			m.Name, m.Dir = "", p.Dir
 		}
 		mounts = append(mounts, m)

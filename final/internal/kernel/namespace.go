@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -52,6 +54,13 @@ var UserNamespace = sync.OnceValue(func() error {
 		return nil
 	}
 	return fmt.Errorf("clone CLONE_NEWUSER: %w", err)
+})
+
+// InUserNamespace tells whether this process's user ids are mapped: in the first namespace the map is "0 0 4294967295".
+// Root there is not root here.
+var InUserNamespace = sync.OnceValue(func() bool {
+	text, err := ReadFile("/proc/self/uid_map")
+	return err == nil && !slices.Equal(strings.Fields(text), []string{"0", "0", "4294967295"})
 })
 
 // Overlay tries an overlay mount as the steps make it, the upper layer on a tmpfs and the machine's own

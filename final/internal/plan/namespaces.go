@@ -159,12 +159,17 @@ func (c *create) enterNamespaces() error {
 			c.Add(setns)
 		}
 	}
+	news := set.news()
 	if set.new(specs.TimeNamespace) {
+		if c.o.Rootless && set.new(specs.UserNamespace) {
+			c.cloneAgain(unix.CLONE_NEWUSER, "the root of a user namespace, who may make a time namespace")
+			news &^= unix.CLONE_NEWUSER
+		}
 		c.unshare(unix.CLONE_NEWTIME, "for the children; the clocks of a process never jump")
 		c.setClocks()
 	}
 	if set.twice() {
-		c.cloneAgain(set.news()&^set.late(), "a child in the namespaces goes on, from here; this process is done")
+		c.cloneAgain(news&^set.late(), "a child in the namespaces goes on, from here; this process is done")
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type device struct {
 	major, minor  uint32
 	mode          uint32
 	uid, gid      uint32
+	moded         bool // the spec says which mode
 	bound, exists bool // it is the host's, mounted; something may be there
 	why           string
 }
@@ -161,7 +162,7 @@ func parseDevice(d specs.LinuxDevice) (device, error) {
 		own.major, own.minor = uint32(d.Major), uint32(d.Minor)
 	}
 	if d.FileMode != nil {
-		own.mode = uint32(*d.FileMode) & 0o7777
+		own.mode, own.moded = uint32(*d.FileMode)&0o7777, true
 	}
 	if d.UID != nil {
 		own.uid = *d.UID

@@ -90,7 +90,7 @@ func (b *builder) fileSystem(i int, kind string, o options) {
 	source := cmp.Or(m.Source, kind) // a dummy, for most
 	target := b.target(i, false)
 	mount := op.Mount(op.Str(source), b.at(op.Val(target)), kind, flags, strings.Join(data, ","))
-	mount.Instead = b.unknownLabel()
+	mount.Instead = b.denied(kind, b.unknownLabel())
 	b.add(typed(mount, purpose(kind),
 		"mount", "-t", kind, dashO(flags, data...), optionList(flags, data...), source, b.host(site.Target)))
 	b.close(target)
@@ -121,7 +121,7 @@ func (b *builder) bind(i int, o options, source string) {
 		result := op.NewVar("tree")
 		open := typed(openTree(op.AtFdcwd(), source, treeFlags(o.bind), result), "what to show at "+place,
 			"mount", bindOption(o.bind), source, place)
-		open.Means = fmt.Sprintf("mounts[%d]: source %s: open_tree", i, source)
+		open.Means, open.Instead = fmt.Sprintf("mounts[%d]: source %s: open_tree", i, source), b.locked()
 		b.add(open)
 		tree = op.Val(result)
 	}

@@ -30,7 +30,7 @@ type Options struct {
 	Root   string // the root file system: an absolute path on the host, without symbolic links
 	Bundle string // where relative sources of bind mounts begin; an absolute path
 
-	UserNamespace bool // the container has a user namespace, new or joined: device nodes are bound, not made
+	UserNamespace bool // the container's, new or joined, or the runtime's: device nodes are bound, not made
 	NetNamespace  bool // it has a network namespace: without, a user namespace may not mount sysfs
 	NoPivot       bool // move the root and chroot, where it is an initramfs, which cannot be pivoted
 	MountSetattr  bool // mount_setattr(2) works, since Linux 5.12

@@ -69,6 +69,9 @@ func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files m
 		if errors.Is(err, unix.EPERM) && !mapped && !opt.copyUp {
 			continue // root of a user namespace itself: the container side may have better luck
 		}
+		if errors.Is(err, unix.EPERM) && (opt.copyUp || mapped) && os.Geteuid() != 0 {
+			err = fmt.Errorf("tmpcopyup, idmap: only root can prepare such a mount: %w", err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
 		}

@@ -33,7 +33,7 @@ func Survey(s *specs.Spec, o *Options) error {
 		}
 	}
 	o.Sites = b.sites
-	return nil
+	return b.surveyDevices()
 }
 
 // survey looks at the place and the source of a mount. The mounts before it have been looked at.

@@ -89,7 +89,7 @@ func (m idMap) tool() string { return "new" + strings.ReplaceAll(m.file, "_", ""
 // could come to files that the group is kept from. What our own user namespace denies, those below it deny too.
 func deniesSetgroups(s *specs.Spec) bool {
 	alone := rootless() && plan.NewUser(s) && idMaps(s.Linux)[1].itself()
-	return alone || setgroupsDenied(os.Getpid())
+	return alone || kernel.InUserNamespace() && setgroupsDenied(os.Getpid())
 }
 
 // setgroupsDenied tells whether there is none for a process.

@@ -68,8 +68,9 @@ func (h *handover) addStreams(preserved int) error {
 
 // A join is a namespace to be joined before the clone.
 type join struct {
-	file *os.File
-	kind plan.Kind
+	index int // in linux.namespaces
+	file  *os.File
+	kind  plan.Kind
 }
 
 // openNamespaces opens the namespaces that the spec gives by path, and sorts them: most a thread of ours can
@@ -100,7 +101,7 @@ func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 		if number := d.Alone(n.Type); number != nil {
 			*number = h.add(file)
 		} else {
-			h.joins = append(h.joins, join{file, kind})
+			h.joins = append(h.joins, join{i, file, kind})
 		}
 	}
 	return nil
@@ -185,7 +186,7 @@ func (r *Runtime) launch(c *executor.Command, h *handover) (process *executor.Pr
 			}
 			err := r.Door.Do(what, func() error { return unix.Setns(int(j.file.Fd()), int(j.kind.Flag)) })
 			if err != nil {
-				return err
+				return fmt.Errorf("linux.namespaces[%d].path: %w", j.index, err)
 			}
 		}
 		return start()

@@ -68,7 +68,7 @@ func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *
 	o.ID, o.NewKeyring = c.ID, !asked.NoNewKeyring
 	o.Rootfs = rootfs.Options{
 		Root: c.Rootfs, Bundle: c.Bundle, NoPivot: asked.NoPivot,
-		UserNamespace: plan.Has(s, specs.UserNamespace),
+		UserNamespace: plan.Has(s, specs.UserNamespace) || kernel.InUserNamespace(),
 		NetNamespace:  plan.Has(s, specs.NetworkNamespace),
 		Cgroup:        cgroupMount(group, plan.Has(s, specs.CgroupNamespace)),
 	}

@@ -30,6 +30,7 @@ const learner = 4711
 type learning struct {
 	*world
 	group *os.File // the cgroup of the user's processes; nil for ours
+	space bool     // they are root of a user namespace
 }
 
 // learn gives a world's directories to the user.
@@ -79,6 +80,12 @@ func (l *learning) asLearner(verb, id string, at int) (said string, err error) {
 	o := order{ID: id, CreateOptions: CreateOptions{Bundle: filepath.Join(l.dir, id)}}
 	cmd := l.helper("learner", o, "VERB="+verb, fmt.Sprintf("AT=%d", at), "PATH="+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: learner, Gid: learner}}
+	if l.space {
+		ids := []syscall.SysProcIDMap{{HostID: learner, Size: 1}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: ids, GidMappings: ids, Credential: &syscall.Credential{},
+		}
+	}
 	if l.group != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(l.group.Fd())
 	}
@@ -267,6 +274,50 @@ func TestRootlessHooks(t *testing.T) {
 		if got != want+"command poststart 4711 poststop 4711" && got != want+"poststart 4711 command poststop 4711" {
 			l.Errorf("the hooks: %s", got)
 		}
+	})
+}
+
+// TestRootlessTime: a time namespace that is the user namespace's.
+func TestRootlessTime(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		l.bundle("a", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1_000_000_000}}
+		})
+		l.script("cut -d. -f1 /proc/uptime")
+		l.does("create", "a")
+		l.does("start", "a")
+		if up := l.does("look", "a"); len(up) < len("1000000000") {
+			l.Errorf("inside, the machine is up for %s seconds, want a thousand million more", up)
+		}
+		l.does("delete", "a")
+	})
+}
+
+// TestRootOfUserNamespace: who is root of a user namespace alone has containers without another one, as those of Podman
+// without root are.
+func TestRootOfUserNamespace(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		l.space = true
+		l.bundle("a", func(s *specs.Spec) {
+			s.Linux.UIDMappings, s.Linux.GIDMappings, s.Linux.Namespaces = nil, nil, ExampleSpec(false).Linux.Namespaces
+			s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}
+			shell("(id -u; echo x > /dev/null; ls /sys/class/net) > /said.new; mv /said.new /said; sleep 1000")(s)
+		})
+		if said := l.does("create", "a"); !strings.Contains(said, "warning: linux.resources.devices: no cgroup is delegated") {
+			l.Errorf("create says %q, want a warning", said)
+		}
+		l.does("start", "a")
+		if uid := l.field(l.pid("a"), "Uid"); uid != "4711 4711 4711 4711" {
+			l.Errorf("on the host its user is %s", uid)
+		}
+		said := filepath.Join(l.dir, "rootfs/said")
+		if !eventually(func() bool { return exists(said) }) {
+			l.Error("the command did not run")
+		} else if text, err := os.ReadFile(said); err != nil || string(text) != "0\nlo\n" {
+			l.Errorf("inside: %q, %v", text, err)
+		}
+		l.does("delete", "a")
 	})
 }
 
