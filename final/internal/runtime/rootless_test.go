@@ -134,11 +134,11 @@ func (l *learning) does(verb, id string) (said string) {
 }
 
 // pid is that of a container's first process.
-func (l *learning) pid(id string) (pid int) {
+func (l *learning) pid(id string) int {
 	l.Helper()
-	_, err := fmt.Sscan(l.does("pid", id), &pid)
-	l.must(err)
-	return pid
+	var state State
+	l.must(json.Unmarshal([]byte(l.does("state", id)), &state))
+	return state.Pid
 }
 
 // cannot fails unless the user is refused with these words, and nothing is left.
@@ -202,9 +202,12 @@ func doAsLearner(r *Runtime, o order, verb string) error {
 	switch verb {
 	case "start":
 		return c.Start()
-	case "pid":
-		fmt.Print(c.Pid)
-		return nil
+	case "state":
+		state, err := c.State()
+		if err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(state)
+		}
+		return err
 	case "ps":
 		pids, err := c.Pids()
 		fmt.Print(len(pids))
