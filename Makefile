@@ -38,6 +38,8 @@ test-vm: setup ## the graders, on both architectures, and final with its engines
 	$(go) run ./vagrant/microvm -once -arch amd64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm -once -arch arm64 $(addprefix ./,$(steps))
 	$(go) run ./vagrant/microvm $(addprefix ./final/internal/,$(final)) ./final/engines
+	$(go) run ./vagrant/microvm $(addprefix ./final/internal/,$(final))
+	$(go) run ./vagrant/microvm -append security=selinux -run SELinux ./final/internal/runtime ./final/internal/engine
 	$(go) run ./vagrant/microvm -run Dashboard ./final
 
 # So many inputs, and not so many seconds: the end of the time is a failure now and then (go.dev/issue/75804).

@@ -84,6 +84,7 @@ func (d *doctor) checks() []check {
 		{"metrics address", d.metricsAddress},
 		{"ptrace", d.ptrace},
 		{"seccomp", d.seccomp},
+		{"security modules", d.securityModules},
 		{"leftovers", d.leftovers},
 	}
 }

@@ -3,14 +3,18 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"golang.org/x/sys/unix"
 )
@@ -282,4 +286,32 @@ func judgeSeccomp(mode, actions string) result {
 		return result{note, "a filter is on us, which containers inherit: it may forbid what a step does", ""}
 	}
 	return good("%s", actions)
+}
+
+// securityModules are those that can hold a container back beside capabilities and seccomp.
+func (d *doctor) securityModules() result {
+	modules := kernel.SecurityModules()
+	if slices.Contains(modules, "apparmor") && !d.root {
+		return needsRoot
+	}
+	return judgeModules(modules, kernel.LoadsProfiles(), firstLine("/sys/fs/selinux/enforce"))
+}
+
+// judgeModules takes the modules that are on, why AppArmor could be given no profile, and SELinux's enforce.
+func judgeModules(modules []string, unloadable error, enforce string) result {
+	switch {
+	case slices.Contains(modules, "apparmor") && unloadable == nil:
+		return good("apparmor: containers have the profile %s, if they are told no other", engine.DefaultProfile)
+	case slices.Contains(modules, "apparmor"):
+		fix := "sudo mount -t securityfs securityfs /sys/kernel/security"
+		if errors.Is(unloadable, exec.ErrNotFound) {
+			fix = "sudo apt-get install -y apparmor"
+		}
+		return result{note, fmt.Sprintf("apparmor, and containers have no profile: %v", unloadable), fix}
+	case slices.Contains(modules, "selinux"):
+		mode := map[string]string{"1": "enforcing", "0": "permissive"}[enforce]
+		return result{note, fmt.Sprintf("selinux, %s: containers have no label", cmp.Or(mode, "without policy")),
+			"final run --security-opt label=type:container_t ..."}
+	}
+	return good("none: containers are held by capabilities and seccomp")
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -285,6 +286,13 @@ func TestJudges(t *testing.T) {
 		{"no filter", judgeSeccomp("0", "kill_process errno allow"), ok, "errno"},
 		{"a filter", judgeSeccomp("2", "errno allow"), note, "a filter is on us"},
 		{"no seccomp", judgeSeccomp("", ""), note, "no seccomp"},
+
+		{"no modules", judgeModules(nil, fs.ErrNotExist, ""), ok, "none"},
+		{"AppArmor", judgeModules([]string{"apparmor"}, nil, ""), ok, "simple-container-default"},
+		{"no parser", judgeModules([]string{"apparmor"}, exec.ErrNotFound, ""), note, "no profile"},
+		{"no securityfs", judgeModules([]string{"apparmor"}, fs.ErrNotExist, ""), note, "no profile"},
+		{"SELinux", judgeModules([]string{"selinux"}, fs.ErrNotExist, "1"), note, "selinux, enforcing"},
+		{"SELinux without policy", judgeModules([]string{"selinux"}, fs.ErrNotExist, ""), note, "without policy"},
 
 		{"much memory", judgeMemory("MemTotal:  24668420 kB\nMemAvailable:   24110720 kB\n"), ok, "22.99GiB available"},
 		{"some memory", judgeMemory("MemAvailable:     262144 kB\n"), note, "256MiB available"},

@@ -28,6 +28,9 @@ profile sc-other flags=(attach_disconnected, mediate_deleted) {
 	file, capability, network, signal, ptrace, mount, umount,
 	deny /dev/shm/other rwk,
 }
+profile sc-runtime flags=(attach_disconnected, mediate_deleted) {
+	file, capability, network, unix, signal, ptrace, mount, remount, umount, pivot_root, change_profile,
+}
 `
 
 // needModule skips a test if a security module is off, unless the kernel's command line has it on. Policies are the
@@ -205,4 +208,39 @@ mkdir -p /proc/self/attr/apparmor && > /proc/self/attr/apparmor/exec && > /proc/
 		defer p.Pidfd.Close()
 		w.wantProfile(p.Pid, "sc-strict (enforce)")
 	})
+}
+
+// TestAppArmorStack: with no_new_privs, the kernel lets a process that is confined only become what is confined no less.
+// A runtime that has a profile itself can then add one to its own (a stack), and not put another in its place.
+func TestAppArmorStack(t *testing.T) {
+	needAppArmor(t)
+	both(t, func(w *world) {
+		for profile, refused := range map[string]bool{"sc-strict": true, "sc-runtime//&sc-strict": false} {
+			c := w.createUnder("sc-runtime", confinedBy(profile), func(s *specs.Spec) { s.Process.NoNewPrivileges = true })
+			w.wantProfile(c.Pid, "sc-runtime (enforce)")
+			if err := c.Start(); refused {
+				w.refused(err, `exec "sh"`, "operation not permitted")
+			} else {
+				w.must(err)
+				w.untilCommand(c.Pid)
+				w.wantProfile(c.Pid, profile+" (enforce)")
+			}
+			w.must(w.Delete("a", true))
+		}
+	})
+}
+
+// createUnder makes a container by a runtime that has a profile.
+func (w *world) createUnder(profile string, change ...func(*specs.Spec)) *Container {
+	w.Helper()
+	self, err := os.Readlink("/proc/self/exe")
+	w.must(err)
+	cmd := w.helper("create", order{ID: "a", CreateOptions: CreateOptions{Bundle: w.bundle("a", w.basic(change...))}})
+	script := fmt.Sprintf(`echo "exec %s" > /proc/self/attr/apparmor/exec && exec %s`, profile, self)
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", script}
+	cmd.Stderr = os.Stderr // a pipe would have its end with the container
+	w.must(cmd.Run())
+	c, err := w.Load("a")
+	w.must(err)
+	return c
 }
