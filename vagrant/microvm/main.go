@@ -18,8 +18,9 @@
 //	ROOTFS     a directory that `final rootfs` filled
 //	MICROVM=1
 //
-// A line "systemd" in the package's testdata/microvm puts systemd's programs in
-// its machine, a line "engines" Podman, containerd, what they call, and FINAL-engine.
+// A line "systemd", "apparmor" or "selinux" in the package's testdata/microvm
+// puts the programs of that in its machine, a line "engines" Podman, containerd,
+// what they call, and FINAL-engine.
 package main
 
 import (

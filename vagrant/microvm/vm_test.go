@@ -47,7 +47,7 @@ func boot(t *testing.T, pkg string, args ...string) (string, error) {
 
 // TestMachine is what the machine promises: see testdata/probe.
 func TestMachine(t *testing.T) {
-	out, err := boot(t, "probe", "-v", "-timeout", "2m")
+	out, err := boot(t, "probe", "-v", "-timeout", "2m", "-append", "security=selinux")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

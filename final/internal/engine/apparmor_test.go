@@ -86,6 +86,11 @@ func TestProfileOfLife(t *testing.T) {
 	if got := profileOf(c.State.Monitor); got != "unconfined" {
 		t.Errorf("the monitor has the profile %q", got)
 	}
+	seen, err := c.Inspect()
+	w.must(err)
+	if seen.AppArmorProfile != DefaultProfile {
+		t.Errorf("inspect has the profile %q", seen.AppArmorProfile)
+	}
 	p, err := c.ExecProcess(ExecOptions{Args: []string{"sleep", "1000"}, Privileged: true}) // as Docker: it keeps the profile
 	w.must(err)
 	child, err := c.Exec(runtime.ExecOptions{Process: p})

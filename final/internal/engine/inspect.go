@@ -32,7 +32,10 @@ type Inspection struct {
 	RestartCount   int
 	Driver         string
 	Platform       string
-	GraphDriver    struct {
+
+	MountLabel, ProcessLabel, AppArmorProfile string // as the container has them from its next start on
+
+	GraphDriver struct {
 		Name string
 		Data map[string]string
 	}
@@ -109,6 +112,8 @@ func (c *Container) Inspect() (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, _ := c.Options.LSM(host) // an error is the start's to say
+	i.MountLabel, i.ProcessLabel, i.AppArmorProfile = names.Files, names.Process, names.Profile
 	i.HostConfig, i.Config = c.inspectHost(), c.inspectConfig(host)
 	i.Mounts = c.inspectMounts()
 	i.NetworkSettings = c.networkSettings()

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("MICROVM") != "1" {
-		os.Stderr.WriteString("probe: for the micro-VM only: go run ./vagrant/microvm -rootfs=false ./vagrant/microvm/testdata/probe\n")
+		os.Stderr.WriteString("probe: for the micro-VM only: go run ./vagrant/microvm -append security=selinux -rootfs=false ./vagrant/microvm/testdata/probe\n")
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -29,6 +29,16 @@ func TestMain(m *testing.M) {
 func TestIsRoot(t *testing.T) {
 	if uid := os.Getuid(); uid != 0 {
 		t.Errorf("uid = %d, want 0", uid)
+	}
+}
+
+// The host's test has asked for this module, in place of AppArmor: so the parameters arrive, and both files are there.
+func TestSecurityModule(t *testing.T) {
+	if modules := strings.Split(read(t, "/sys/kernel/security/lsm"), ","); !slices.Contains(modules, "selinux") {
+		t.Errorf("security modules: %q, want selinux among them", modules)
+	}
+	if enforce := read(t, "/sys/fs/selinux/enforce"); enforce != "0" {
+		t.Errorf("SELinux enforces a policy: %q, want none", enforce)
 	}
 }
 
