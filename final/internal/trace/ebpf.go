@@ -190,15 +190,19 @@ func (b *bpfTracer) attach(s scope, first int) error {
 	writer := func() *program {
 		return &program{scope: s, events: b.o.Event != nil, errors: b.o.Errors, waits: b.o.AfterExec, first: first}
 	}
-	hooks := []struct {
+	for _, hook := range []struct {
 		tracepoint string
+		needed     bool
 		spec       ebpf.ProgramSpec
 	}{
-		{"sched_process_exit", ebpf.ProgramSpec{Name: "trace_die", Instructions: writer().die()}},
-		{"sys_exit", ebpf.ProgramSpec{Name: "trace_leave", Instructions: writer().leave()}},
-		{"sys_enter", ebpf.ProgramSpec{Name: "trace_enter", Instructions: writer().enter()}},
-	}
-	for _, hook := range hooks {
+		{"sched_process_exec", b.o.AfterExec, ebpf.ProgramSpec{Name: "trace_exec", Instructions: writer().exec()}},
+		{"sched_process_exit", true, ebpf.ProgramSpec{Name: "trace_die", Instructions: writer().die()}},
+		{"sys_exit", true, ebpf.ProgramSpec{Name: "trace_leave", Instructions: writer().leave()}},
+		{"sys_enter", true, ebpf.ProgramSpec{Name: "trace_enter", Instructions: writer().enter()}},
+	} {
+		if !hook.needed {
+			continue
+		}
 		call := kernel.Call{
 			Op: "bpf", Object: hook.tracepoint, Value: "BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN",
 			Shell: "bpftrace -e 'rawtracepoint:" + hook.tracepoint + " { ... }'",

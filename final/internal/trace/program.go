@@ -7,12 +7,13 @@ import (
 )
 
 // The programs that run in the kernel, in the Go assembler of cilium/ebpf: no C compiler, no object files, and the
-// same text for both processors. There are three, each on a raw tracepoint (Linux 4.17), whose context is the
-// tracepoint's arguments, 8 bytes each:
+// same text for both processors. Each is on a raw tracepoint (Linux 4.17), whose context is the tracepoint's
+// arguments, 8 bytes each:
 //
 //	sys_enter(regs, number)   remembers when which thread went in, and with what
 //	sys_exit(regs, result)    counts, and passes the event on
 //	sched_process_exit(task)  does so for the call that a thread died in, and forgets the thread
+//	sched_process_exec(task)  begins to count, where that is to begin with the command
 //
 // A thread is known by the address of its task_struct: unlike its number, that does not change when one of many
 // threads becomes another program.
@@ -297,9 +298,7 @@ func (p *program) register(to, wanted asm.Register, at int16, otherwise string) 
 func (p *program) leave() asm.Instructions {
 	p.add(asm.LoadMem(regResult, asm.R1, 8, asm.DWord))
 	p.openRecord()
-	if p.waits {
-		p.begin()
-	}
+	p.unlessBegun("out")
 	p.add(
 		asm.FnKtimeGetNs.Call(), asm.Mov.Reg(regTook, asm.R0),
 		asm.LoadMem(asm.R1, regRecord, recordStart, asm.DWord), asm.Sub.Reg(regTook, asm.R1),
@@ -331,24 +330,24 @@ func (p *program) openRecord() {
 	)
 }
 
-// begin lets nothing pass before the first execve that came to its end.
-func (p *program) begin() {
-	begun, execve := p.label("begun"), p.label("execve")
-	p.lookupFirst(mapBegun)
-	p.add(
-		asm.JEq.Imm(asm.R0, 0, "out"),
-		asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.JNE.Imm(asm.R1, 0, begun),
-		asm.JNE.Imm(regResult, 0, "out"),
-		asm.JEq.Imm(regSlot, int32(slotOf(native, "execve")), execve),
-		asm.JNE.Imm(regSlot, int32(slotOf(native, "execveat")), "out"),
-	)
-	p.mark(execve)
+// exec is the program of sched_process_exec: an execve has succeeded, and is about to come back. Which calls are wanted
+// does not matter here: execve may not be among them.
+func (p *program) exec() asm.Instructions {
+	p.scope.check(p)
 	if p.first != 0 {
-		p.add(asm.Mov.Reg(regTook, asm.R0), asm.FnGetCurrentPidTgid.Call(), asm.RSh.Imm(asm.R0, 32),
-			asm.JNE.Imm(asm.R0, int32(p.first), "out"), asm.Mov.Reg(asm.R0, regTook))
+		p.add(asm.FnGetCurrentPidTgid.Call(), asm.RSh.Imm(asm.R0, 32), asm.JNE.Imm(asm.R0, int32(p.first), "out"))
 	}
-	p.add(asm.Mov.Imm(asm.R1, 1), asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord))
-	p.mark(begun)
+	p.lookupFirst(mapBegun)
+	p.add(asm.JEq.Imm(asm.R0, 0, "out"), asm.Mov.Imm(asm.R1, 1), asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord))
+	return p.end()
+}
+
+// unlessBegun jumps if the command has not begun that the program waits for.
+func (p *program) unlessBegun(to string) {
+	if p.waits {
+		p.lookupFirst(mapBegun)
+		p.add(asm.JEq.Imm(asm.R0, 0, to), asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.JEq.Imm(asm.R1, 0, to))
+	}
 }
 
 // count adds the call to the totals.
@@ -413,10 +412,7 @@ func (p *program) pass() {
 // finishEndless counts a call that does not come back, and passes it on.
 func (p *program) finishEndless() {
 	p.add(asm.StoreImm(regRecord, recordSlot, 0, asm.Word))
-	if p.waits {
-		p.lookupFirst(mapBegun)
-		p.add(asm.JEq.Imm(asm.R0, 0, "out"), asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.JEq.Imm(asm.R1, 0, "out"))
-	}
+	p.unlessBegun("out")
 	p.lookup(mapTotals, stackSlot)
 	p.add(asm.JEq.Imm(asm.R0, 0, "out"))
 	p.increment(asm.R0, totalCalls)

@@ -4,8 +4,6 @@ package trace
 
 import (
 	"github.com/opencontainers/runtime-spec/specs-go"
-
-	"github.com/simple-container/simple-container/final/internal/confine"
 )
 
 // x32Bit marks the numbers of x32, which the kernel takes for x86_64's otherwise (asm/unistd.h).
@@ -31,15 +29,6 @@ func callIn(slot int) Call {
 		return Call{compat.audit, armPrivate + number - armPrivateSlot}
 	}
 	return Call{compat.audit, number}
-}
-
-// slotOf is the slot of a call of this machine's.
-func slotOf(k kind, name string) int {
-	number, _ := confine.CallNumber(k.arch, name)
-	if k.audit == compat.audit {
-		return slots + int(number)
-	}
-	return int(number)
 }
 
 // wantedOf is what the programs are to do with a call.

@@ -179,24 +179,37 @@ func TestFilter(t *testing.T) {
 	})
 }
 
-// TestAfterExec: what comes before the command is not the container's doing.
+// TestAfterExec: what comes before the command is not the container's doing, whether or not its execve is wanted.
 func TestAfterExec(t *testing.T) {
 	path := script(t, one(gate), repeat(3, getuid), one(execve(second(t)), op.Exit(1)))
 	engines(t, func(t *testing.T, engine Engine) {
-		s := &seen{}
-		p := begin(t, path)
-		tracer := start(t, p.Target, Options{Engine: engine, AfterExec: true, Event: s.add})
-		p.open()
-		p.ended(tracer)
-		if err := tracer.Close(); err != nil {
-			t.Fatal(err)
-		}
-		want := map[string]string{"execve": "1 0", "getgid": "4 0", "exit_group": "1 0"}
-		if diff := cmp.Diff(want, figures(t, tracer)); diff != "" {
-			t.Error(diff)
-		}
-		if len(s.events) != 6 {
-			t.Errorf("events: got %q", s.lines(0))
+		for list, want := range map[string]map[string]string{
+			"":              {"execve": "1 0", "getgid": "4 0", "exit_group": "1 0"},
+			"getuid,getgid": {"getgid": "4 0"},
+			"!execve":       {"getgid": "4 0", "exit_group": "1 0"},
+		} {
+			o := Options{Engine: engine, AfterExec: true}
+			if list != "" {
+				var err error
+				if o.Filter, err = ParseFilter(list); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := &seen{}
+			o.Event = s.add
+			p := begin(t, path)
+			tracer := start(t, p.Target, o)
+			p.open()
+			p.ended(tracer)
+			if err := tracer.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, figures(t, tracer)); diff != "" {
+				t.Errorf("%q: %s", list, diff)
+			}
+			if total := len(want) - 1 + 4; len(s.events) != total {
+				t.Errorf("%q: events: got %q, want %d", list, s.lines(0), total)
+			}
 		}
 	})
 }
