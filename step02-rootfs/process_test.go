@@ -25,8 +25,8 @@ func TestHostname(t *testing.T) {
 	host, err := os.Hostname()
 	w.must(err)
 	name := randomName()
-	if got := strings.TrimSpace(w.run("run", "--hostname", name, "hostname").stdout); got != name {
-		w.wrong("host name in the container", name, got, "sethostname was not called in the child", walk)
+	if r := w.run("run", "--hostname", name, "hostname"); strings.TrimSpace(r.stdout) != name {
+		w.wrong("host name in the container", name, r, "sethostname was not called in the child", walk)
 	}
 	if now, _ := os.Hostname(); now != host {
 		w.must(unix.Sethostname([]byte(host)))
