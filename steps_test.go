@@ -203,7 +203,7 @@ func changes(t *testing.T, before, s step) string {
 	for _, file := range slices.Concat(s.files, s.tests) {
 		fmt.Fprintf(&b, "- [%s](%[1]s)\n", file)
 	}
-	fmt.Fprintf(&b, "\nChanged, to reach it (`diff -ru %s %s`):\n\n```diff\n", before.name, s.name)
+	fmt.Fprintf(&b, "\nChanged, to reach it (`diff -ru -x '*.md' %s %s`):\n\n```diff\n", before.name, s.name)
 	for _, file := range s.hooks {
 		fmt.Fprintf(&b, "%s\n%s", file, diff(t, filepath.Join(before.name, file), filepath.Join(s.name, file)))
 	}
