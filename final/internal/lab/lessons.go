@@ -198,7 +198,7 @@ func runBomb(c *call) error {
 	ctx, stop := interruptible()
 	defer stop()
 	// At the limit the Go runtime cannot make a thread any more, and would die of it.
-	spareThreads(3)
+	spareThreads(4)
 	runtime.LockOSThread() // PR_SET_PDEATHSIG watches the thread that forked
 	defer runtime.UnlockOSThread()
 	c.say("forking up to %d sleeping children", limit)

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -144,21 +145,23 @@ func (s *shell) catchSignals() {
 	spareThreads(2)
 }
 
-// spareThreads makes the Go runtime start n threads, which it keeps for later.
+// spareThreads makes the Go runtime start n threads, which it keeps for later. Each is one that a goroutine holds for
+// itself; when all have let go, all are there to be used.
 func spareThreads(n int) {
-	ready, leave := make(chan struct{}), make(chan struct{})
+	var held, free sync.WaitGroup
+	leave := make(chan struct{})
+	held.Add(n)
 	for range n {
-		go func() {
+		free.Go(func() {
 			runtime.LockOSThread()
-			ready <- struct{}{}
+			held.Done()
 			<-leave
 			runtime.UnlockOSThread()
-		}()
+		})
 	}
-	for range n {
-		<-ready
-	}
+	held.Wait()
 	close(leave)
+	free.Wait()
 }
 
 // give makes a process group the terminal's foreground group.
