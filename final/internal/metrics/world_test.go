@@ -96,6 +96,9 @@ func spawn(t testing.TB, g *cgroup.Group, flags uintptr, args ...string) *exec.C
 	}
 	until(t, "it runs "+args[0], func() bool {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
+		if stat, err := kernel.Stat(cmd.Process.Pid); err == nil && !stat.Alive() {
+			return true // and has ended
+		}
 		return len(text) > 0 && !strings.HasPrefix(string(text), "/bin/sh\x00-c\x00read go")
 	})
 	return cmd
