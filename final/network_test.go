@@ -19,6 +19,7 @@ func TestNetworkVerbs(t *testing.T) {
 		final network ls --format '{{.Name}} {{.Subnet}} {{.Internal}}' | grep office
 		final network inspect -f '{{.Name}} {{.Gateway}} {{len .Containers}}' office
 		final run -d --name web --network office --ip 10.1.2.7 -p 8080:80 -p 127.0.0.1:5300:53/udp lab httpd -p 80 -t hello >/dev/null
+		until final run --rm --network office lab wget -qO /dev/null http://10.1.2.7/ 2>/dev/null; do sleep 0.1; done
 		echo -- ports
 		final port web
 		final port web 80

@@ -116,21 +116,21 @@ func TestCache(t *testing.T) {
 }
 
 func TestCPU(t *testing.T) {
-	quota, period := int64(20_000), uint64(100_000)
+	quota, period := int64(10_000), uint64(100_000)
 	g := newGroup(t, "cpu", &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}})
-	pid := use(t, g, 0, "burn", "400")
+	pid := use(t, g, 0, "burn", "200")
 	f := read(t, g, pid)
 	c := f.CPU
-	between(t, "usage", c.Usage, 0.38, 2)
-	between(t, "user and system", c.User+c.System, 0.3, c.Usage+0.1)
+	between(t, "usage", c.Usage, 0.19, 2)
+	between(t, "user and system", c.User+c.System, 0.15, c.Usage+0.1)
 	// The process's own count: it, and the shell that it was.
 	own := cpuOf(t, pid)
 	between(t, "usage against /proc/PID/stat", c.Usage, own-0.1, own+0.3)
-	if n, limited := c.Processors(); !limited || n != 0.2 {
+	if n, limited := c.Processors(); !limited || n != 0.1 {
 		t.Errorf("got %v processors, %v", n, limited)
 	}
-	// 0.4 s at a fifth of a processor are twenty periods, in all but the last of which it had to wait: if the
-	// machine gave it its fifth in each.
+	// 0.2 s at a tenth of a processor are twenty periods, in all but the last of which it had to wait: if the
+	// machine gave it its tenth in each.
 	between(t, "periods", c.Periods, 10, 10_000)
 	between(t, "throttled periods", c.ThrottledPeriods, 1, c.Periods)
 	between(t, "throttled", c.Throttled, 0.001, 10_000)
