@@ -219,7 +219,7 @@ func TestForkBombIsHeld(t *testing.T) {
 
 func TestCPUHogIsHeld(t *testing.T) {
 	w := newWorld(t)
-	share := 0.2 + 0.2*rand.Float64()
+	share := 0.08 + 0.08*rand.Float64() // so little that a machine with other work has it to give
 	p := w.start("run", "--cpus", fmt.Sprintf("%.2f", share), "burn", "--for", "60s")
 	pid := p.started()
 	g := groupsOf(w, pid)
@@ -227,13 +227,17 @@ func TestCPUHogIsHeld(t *testing.T) {
 	if !eventually(func() bool { return throttled() > 2 }) {
 		w.wrong("periods in which the hog was stopped", "most", throttled(), "cpu.max was not set", walk)
 	}
-	before := time.Now() // whoever is kept waiting between two of these lines finds more time, and not less
-	used := cpuTime(w, pid)
-	time.Sleep(1500 * time.Millisecond)
-	used = cpuTime(w, pid) - used
-	took := time.Since(before)
-	// A period at either end can be counted or not.
-	if most := time.Duration(share*float64(took+200*time.Millisecond)) + 20*time.Millisecond; used > most {
+	var used, most, took time.Duration
+	if !eventually(func() bool { // a virtual machine that was halted for a moment takes that for used
+		before := time.Now() // whoever is kept waiting between two of these lines finds more time, and not less
+		used = cpuTime(w, pid)
+		time.Sleep(1500 * time.Millisecond)
+		used = cpuTime(w, pid) - used
+		took = time.Since(before)
+		// A period at either end can be counted or not.
+		most = time.Duration(share*float64(took+200*time.Millisecond)) + 20*time.Millisecond
+		return used <= most
+	}) {
 		w.wrong(fmt.Sprintf("processor time in %v", took), fmt.Sprint("at most ", most), used, "the quota is wrong", walk)
 	}
 }
