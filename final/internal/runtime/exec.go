@@ -55,16 +55,18 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 	if err := checkConsole(o.Process, o.Console); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(patience / 5); ; time.Sleep(time.Millisecond) {
+	deadline := time.Now().Add(patience / 5)
+	for try := 1; ; try++ {
 		p, err = c.tryExec(s, o)
 		switch {
 		case !errors.Is(err, unix.ESRCH):
 			return p, err
 		case !c.alive():
 			return nil, fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
-		case time.Now().After(deadline):
+		case try > 100 && time.Now().After(deadline): // and not we had to wait for a processor
 			return nil, fmt.Errorf("container %q: its first process has lost its first thread: %w", c.ID, err)
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -80,8 +80,29 @@ func (c *Container) undoHooks() error {
 }
 
 // linger bounds the wait for the output of a hook that has ended: a process that it leaves behind may hold the
-// pipe open.
+// pipe open. What one has to say that has failed is worth a longer wait.
 const linger = 300 * time.Millisecond
+
+// collect copies what comes out of a pipe, until wait makes an end of it.
+func collect(output io.Writer, pipe *os.File) (wait func(failed bool)) {
+	copied := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(output, pipe)
+		close(copied)
+	}()
+	return func(failed bool) {
+		patience := linger
+		if failed {
+			patience = 10 * linger
+		}
+		select {
+		case <-copied:
+		case <-time.After(patience):
+		}
+		pipe.Close() // which ends the copying
+		<-copied
+	}
+}
 
 // outside runs one hook on the host.
 func (c *Container) outside(hook specs.Hook, status Status) error {
@@ -89,14 +110,24 @@ func (c *Container) outside(hook specs.Hook, status Status) error {
 	return c.hook(hook, c.stateAs(status), func(ctx context.Context, state []byte, output io.Writer) error {
 		what := kernel.Call{Op: "execve", Object: hook.Path, Value: fmt.Sprintf("%q", hookArgs(hook)), Shell: hook.Path}
 		return c.runtime.Door.Do(what, func() error {
+			outR, outW, err := os.Pipe()
+			if err != nil {
+				return err
+			}
+			wait := collect(output, outR)
 			cmd := exec.CommandContext(ctx, hook.Path)
 			cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hookEnv(hook), c.Bundle
-			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), output, output
-			cmd.WaitDelay = linger
-			err := cmd.Run()
-			if errors.Is(err, exec.ErrWaitDelay) {
-				return nil // the hook itself has ended, and well
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), outW, outW
+			cmd.WaitDelay = linger // a process that it leaves behind may be asked for the state, and not read it
+			err = cmd.Start()
+			outW.Close()
+			if err == nil {
+				err = cmd.Wait()
 			}
+			if errors.Is(err, exec.ErrWaitDelay) {
+				err = nil // the hook itself has ended, and well
+			}
+			wait(err != nil && ctx.Err() == nil)
 			return err
 		})
 	})
@@ -236,11 +267,12 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 	if err != nil {
 		return errors.Join(err, stdinR.Close())
 	}
-	defer outR.Close()
+	wait := collect(output, outR)
 	b, err := start(stdinR, outW)
 	stdinR.Close()
 	outW.Close()
 	if err != nil {
+		wait(true)
 		return err
 	}
 	defer b.close()
@@ -248,18 +280,8 @@ func inside(ctx context.Context, state []byte, output io.Writer, start func(stdi
 		_, _ = stdinW.Write(state) // a hook need not read it
 		stdinW.Close()
 	}()
-	read := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(output, outR)
-		close(read)
-	}()
 	status, err := b.waitWithin(ctx)
-	select {
-	case <-read:
-	case <-time.After(linger):
-		outR.Close() // which ends the copying
-		<-read
-	}
+	wait((err != nil || status != 0) && ctx.Err() == nil)
 	switch {
 	case err != nil:
 		return fmt.Errorf("wait4 %d: %w", b.Pid, err)

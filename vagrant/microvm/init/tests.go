@@ -119,7 +119,7 @@ func (r reporter) stream(c *command) (int, error) {
 	write.Close()
 	// A process that outlives the test has the pipe open: what is in it by
 	// now is enough.
-	_ = read.SetReadDeadline(time.Now().Add(time.Second))
+	_ = read.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if copyErr := <-copied; err == nil && copyErr != nil && !os.IsTimeout(copyErr) {
 		err = copyErr
 	}
