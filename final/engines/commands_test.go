@@ -57,7 +57,7 @@ func scripts(t *testing.T, engine string, env ...string) {
 // onV2 are the scripts that the micro-VM runs of engines that all of them are run of elsewhere: cgroup v2 has a
 // part in these, and the processor there is emulated.
 var onV2 = map[string][]string{
-	"podman":     {"exec", "health", "kill", "limits", "pause", "update", "watch"},
+	"podman":     {"health", "kill", "limits", "pause", "update", "watch"},
 	"containerd": {"events", "limits", "task"},
 }
 
