@@ -15,15 +15,9 @@ import (
 // Containers are root's, but for those of the OCI runtime that have a user namespace: these anybody may have, with
 // their states where other programs of the session have theirs.
 
-// ofUser tells whether we are a user's: not root, or root of a user namespace that a user has made to call us in, as
-// Podman does it. Who has logged in as root of one is at home there.
-func ofUser() bool {
-	return os.Geteuid() != 0 || os.Getenv("USER") != "root" && kernel.InUserNamespace()
-}
-
 // ownRoot is where this user's containers have their states.
 func ownRoot() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && ofUser() {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && kernel.OfUser() {
 		return filepath.Join(dir, "simple-container/oci")
 	}
 	return kernel.OCIStateDir

@@ -47,7 +47,7 @@ var programs = map[string]string{
 	"podman": "podman", "conmon": "conmon", "catatonit": "catatonit",
 	"containerd": "containerd", "ctr": "containerd",
 	"dockerd": "docker.io", "docker": "docker.io",
-	"crun": "crun", "runc": "runc",
+	"crun": "crun", "runc": "runc", "newuidmap": "uidmap",
 }
 
 func installed() (names []string) {

@@ -32,7 +32,7 @@ func dialSystemd() (s *systemd, err error) {
 	if bus == "" {
 		bus = "unix:path=/run/dbus/system_bus_socket"
 	}
-	if os.Geteuid() != 0 {
+	if kernel.OfUser() {
 		run := os.Getenv("XDG_RUNTIME_DIR")
 		bus, private = os.Getenv("DBUS_SESSION_BUS_ADDRESS"), run+"/systemd/private"
 		if bus == "" {

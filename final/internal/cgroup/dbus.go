@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/simple-container/simple-container/final/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,7 +99,7 @@ func (c *connection) Close() { _ = unix.Close(c.fd) } // what was sent, was sent
 
 // authenticate says who we are, which the other side asks the kernel about (SO_PEERCRED).
 func (c *connection) authenticate() error {
-	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
+	uid := hex.EncodeToString([]byte(strconv.Itoa(kernel.OuterUser())))
 	if err := c.send([]byte("\x00AUTH EXTERNAL " + uid + "\r\n")); err != nil {
 		return err
 	}

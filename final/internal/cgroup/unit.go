@@ -29,7 +29,10 @@ func newUnit(path, id string) (*unit, error) {
 		return nil, fmt.Errorf("linux.cgroupsPath: %q: with systemd want slice:prefix:name", path)
 	}
 	u := &unit{slice: parts[0], name: parts[2]}
-	if u.slice == "" {
+	switch {
+	case u.slice == "" && kernel.OfUser(): // the systemd of the user's session
+		u.slice = "user.slice"
+	case u.slice == "":
 		u.slice = "system.slice"
 	}
 	if !strings.HasSuffix(u.name, ".slice") {

@@ -63,6 +63,28 @@ var InUserNamespace = sync.OnceValue(func() bool {
 	return err == nil && !slices.Equal(strings.Fields(text), []string{"0", "0", "4294967295"})
 })
 
+// OfUser tells whether this process is a user's: not root, or root of a user namespace that a user has made to call it in,
+// as Podman does it, with the user's session. Who has logged in as root of one is at home there.
+func OfUser() bool {
+	session := os.Getenv("XDG_RUNTIME_DIR") != "" && os.Getenv("USER") != "root"
+	return os.Geteuid() != 0 || session && InUserNamespace()
+}
+
+// OuterUser is this process's user as others know it who are not in its user namespace: by the map's line for it.
+//
+//	0 1000 1
+func OuterUser() int {
+	user := os.Geteuid()
+	text, _ := ReadFile("/proc/self/uid_map") // without user namespaces there is none
+	for line := range strings.Lines(text) {
+		var first, outside, size int
+		if _, err := fmt.Sscan(line, &first, &outside, &size); err == nil && first <= user && user-first < size {
+			return outside + user - first
+		}
+	}
+	return user
+}
+
 // Overlay tries an overlay mount as the steps make it, the upper layer on a tmpfs and the machine's own
 // root below, in a mount namespace that ends with the probe.
 var Overlay = sync.OnceValue(func() error {

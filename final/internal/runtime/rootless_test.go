@@ -3,10 +3,12 @@
 package runtime
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,8 +31,10 @@ const learner = 4711
 // A learning is a world with a user in it.
 type learning struct {
 	*world
-	group *os.File // the cgroup of the user's processes; nil for ours
-	space bool     // they are root of a user namespace
+	group *os.File      // the cgroup of the user's processes; nil for ours
+	space bool          // they are root of a user namespace
+	wait  time.Duration // until it is killed; 0 for long
+	env   []string
 }
 
 // learn gives a world's directories to the user.
@@ -78,7 +82,7 @@ func (l *learning) bundle(id string, change ...func(*specs.Spec)) string {
 func (l *learning) asLearner(verb, id string, at int) (said string, err error) {
 	l.Helper()
 	o := order{ID: id, CreateOptions: CreateOptions{Bundle: filepath.Join(l.dir, id)}}
-	cmd := l.helper("learner", o, "VERB="+verb, fmt.Sprintf("AT=%d", at), "PATH="+os.Getenv("PATH"))
+	cmd := l.helper("learner", o, append(l.env, "VERB="+verb, fmt.Sprintf("AT=%d", at), "PATH="+os.Getenv("PATH"))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: learner, Gid: learner}}
 	if l.space {
 		ids := []syscall.SysProcIDMap{{HostID: learner, Size: 1}}
@@ -95,7 +99,7 @@ func (l *learning) asLearner(verb, id string, at int) (said string, err error) {
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out // a file: the container may hold it open
 	l.must(cmd.Start())
-	watch := time.AfterFunc(2*patient, func() { _ = cmd.Process.Kill() })
+	watch := time.AfterFunc(cmp.Or(l.wait, 2*patient), func() { _ = cmd.Process.Kill() })
 	stop := make(chan struct{})
 	go reapOthers(cmd.Process.Pid, stop)
 	err = cmd.Wait()
@@ -171,6 +175,7 @@ func init() {
 			}
 			return nil
 		}}}
+		r.Systemd = os.Getenv("XDG_RUNTIME_DIR") != ""
 		r.Door.Warn = func(text string) { fmt.Fprintln(os.Stderr, "warning:", text) }
 		if err := doAsLearner(r, o, os.Getenv("VERB")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -370,6 +375,41 @@ func (l *learning) killVerb(verb string, change ...func(*specs.Spec)) {
 			return
 		}
 	}
+}
+
+// TestRootlessCreateKilled: kill -9 of a user's create, whenever it comes.
+func TestRootlessCreateKilled(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		l.bundle("a")
+		began := time.Now()
+		l.does("create", "a")
+		span := time.Since(began)
+		l.does("delete", "a")
+		rounds := 20
+		if inVM {
+			rounds = 4
+		}
+		for range rounds {
+			delay := time.Duration(rand.Int64N(int64(span)))
+			l.wait = delay
+			_, ended := l.asLearner("create", "a", 0)
+			l.wait = 0
+			how := "delete"
+			if ended != nil {
+				how = "clean"
+			}
+			if said, err := l.asLearner(how, "a", 0); err != nil && !strings.Contains(said, ErrNotExist.Error()) {
+				l.Errorf("create killed after %v: %s: %v: %s", delay, how, err, said)
+			}
+			if ended != nil && exists(l.Runtime.dir("a")) { // it had come to its end, or a moment before
+				l.does("delete", "a")
+			}
+			l.checkNothingLeft(fmt.Sprintf("create killed after %v", delay))
+			if l.Failed() {
+				return
+			}
+		}
+	})
 }
 
 // needs skips a test for want of a program, which CI has.
