@@ -186,7 +186,8 @@ func occupied(dir string) error {
 	if readFile(dir+"/cgroup.procs") == "" || unix.Access(dir+"/cgroup.type", unix.F_OK) != nil {
 		return nil
 	}
-	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand nothing down: have them in a group below it", dir, unix.EBUSY)
+	return fmt.Errorf("cgroup %s: %w: it has processes of its own, and so may hand nothing down: "+
+		"have them in a group below it", dir, unix.EBUSY)
 }
 
 // above yields the directories above the group's, from the root of the tree down.

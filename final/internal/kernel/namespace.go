@@ -63,8 +63,8 @@ var InUserNamespace = sync.OnceValue(func() bool {
 	return err == nil && !slices.Equal(strings.Fields(text), []string{"0", "0", "4294967295"})
 })
 
-// OfUser tells whether this process is a user's: not root, or root of a user namespace that a user has made to call it in,
-// as Podman does it, with the user's session. Who has logged in as root of one is at home there.
+// OfUser tells whether this process is a user's: not root, or root of a user namespace that a user has made to call it
+// in, as Podman does it, with the user's session. Who has logged in as root of one is at home there.
 func OfUser() bool {
 	session := os.Getenv("XDG_RUNTIME_DIR") != "" && os.Getenv("USER") != "root"
 	return os.Geteuid() != 0 || session && InUserNamespace()

@@ -43,7 +43,8 @@ func (b *builder) cgroup(i int, o options) error {
 	case b.Cgroup.Namespace:
 		b.fileSystem(i, "cgroup2", o)
 	case b.Cgroup.Tree == "":
-		return errors.New("type: cgroup: the container has no cgroup of its own to show: add a new cgroup namespace, or leave the mount out")
+		return errors.New("type: cgroup: the container has no cgroup of its own to show: " +
+			"add a new cgroup namespace, or leave the mount out")
 	default:
 		o.bind, o.data = unix.MS_BIND, nil
 		b.bind(i, o, b.Cgroup.Tree)

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
@@ -42,7 +45,6 @@ func (l *learning) delegate(below string) (place string) {
 	}
 	for _, name := range []string{"", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"} {
 		l.must(os.Chown(dir+name, learner, learner))
-		l.must(os.Chown(filepath.Join(dir, below)+name, learner, learner))
 	}
 	var err error
 	l.group, err = os.Open(filepath.Join(dir, below))
@@ -97,6 +99,79 @@ func TestRootlessLimits(t *testing.T) {
 			l.checkNothingLeft(path)
 		}
 	})
+}
+
+// TestRootlessSystemd: the systemd of a user's session makes the container's cgroup, as a scope with its limits.
+func TestRootlessSystemd(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		l.delegate("shell")
+		l.session()
+		l.bundle("a", limited, placed("user.slice:test:a"))
+		l.does("create", "a")
+		l.does("start", "a")
+		pid := l.pid("a")
+		where := l.proc(pid, "cgroup")
+		if !strings.HasSuffix(where, "/session/user.slice/test-a.scope") {
+			l.Errorf("the container is in %s", where)
+		}
+		dir := unified + strings.TrimPrefix(where, "0::")
+		for file, want := range map[string]string{"memory.max": "67108864", "pids.max": "20"} {
+			if text, err := os.ReadFile(dir + "/" + file); err != nil || strings.TrimSpace(string(text)) != want {
+				l.Errorf("%s: %q, %v; want %s", file, text, err, want)
+			}
+		}
+		for _, verb := range []string{"exec", "pause", "resume", "events", "delete"} {
+			l.does(verb, "a")
+		}
+		if !eventually(func() bool { return !exists(dir) }) {
+			l.Errorf("%s is there still", dir)
+		}
+	})
+}
+
+// session starts the systemd of the user's session.
+func (l *learning) session() {
+	l.Helper()
+	const program = "/lib/systemd/systemd"
+	if !exists(program) {
+		l.Skipf("there is no %s", program)
+	}
+	dir := filepath.Dir(l.group.Name()) + "/session"
+	run := filepath.Join(l.dir, "run")
+	for _, path := range []string{dir, run} {
+		l.must(os.Mkdir(path, 0o700))
+		l.must(os.Chown(path, learner, learner))
+	}
+	for _, name := range []string{"cgroup.procs", "cgroup.threads", "cgroup.subtree_control"} {
+		l.must(os.Chown(dir+"/"+name, learner, learner))
+	}
+	place, err := os.Open(dir)
+	l.must(err)
+	l.must((&kernel.Door{}).Write(filepath.Dir(dir)+"/cgroup.subtree_control", "+cpu +memory +pids"))
+	l.env = []string{"XDG_RUNTIME_DIR=" + run}
+	l.must(os.MkdirAll("/run/systemd/system", 0o755)) // by which it sees that the machine's is systemd, too
+	l.must(os.MkdirAll(run+"/systemd/user", 0o755))
+	l.must(os.Chown(run+"/systemd", learner, learner))
+	l.must(os.WriteFile(run+"/systemd/user/nothing.target", []byte("[Unit]\nDefaultDependencies=no\n"), 0o644))
+	cmd := exec.Command(program, "--user", "--unit=nothing.target", "--log-target=console")
+	cmd.Env = append(l.env, "HOME="+run, "PATH="+os.Getenv("PATH"))
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: learner, Gid: learner}, UseCgroupFD: true, CgroupFD: int(place.Fd()),
+	}
+	l.must(cmd.Start())
+	place.Close()
+	l.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_, _ = cmd.Process.Wait() // a test may have reaped it
+		l.check(os.RemoveAll("/run/systemd"))
+		if err := cgroup.Remove(&kernel.Door{}, dir); err != nil {
+			l.Error(err)
+		}
+	})
+	if !eventually(func() bool { return exists(run + "/systemd/private") }) {
+		l.Fatal("the user's systemd does not listen")
+	}
 }
 
 // TestRootlessKilledLimits is TestRootlessKilled where the container has a cgroup.

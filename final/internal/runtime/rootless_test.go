@@ -367,8 +367,8 @@ func (l *learning) killVerb(verb string, change ...func(*specs.Spec)) {
 			l.Errorf("%s ended at call %d: %s: %v: %s", verb, n, how, err, said)
 		}
 		l.checkNothingLeft(fmt.Sprintf("%s ended at call %d, and %s", verb, n, how))
-		if inVM {
-			n += 2
+		if inVM { // an emulated processor
+			n += map[bool]int{false: 2, true: 6}[l.Reexec]
 		}
 		if ended == nil || l.Failed() {
 			l.Logf("%d calls", n-1)
