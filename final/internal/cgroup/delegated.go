@@ -27,12 +27,12 @@ func confined() bool { return os.Geteuid() != 0 || kernel.InUserNamespace() }
 // None tells whether the group is in no tree.
 func (g *Group) None() bool { return len(g.parts) == 0 && g.unit == nil }
 
-// errNone is for whoever asks a container without a group for what only a group has.
-var errNone = errors.New("the container has no cgroup: none was delegated to the user who made it")
-
 // delegate is how to come by a group, for who needs one.
-const delegate = "run it by systemd-run --user --scope, or have root give you a cgroup2 directory and move you below it " +
+const delegate = "run it by systemd-run --user --scope, or have root give you a cgroup2 directory and move you below " +
 	"(final/README.md, Without root)"
+
+// errNone is for whoever asks a container without a group for what only a group has.
+var errNone = errors.New("the container has no cgroup: none was delegated to the user who made it; " + delegate)
 
 // spare is nil if the container can do without the group in this tree: if this user may not make groups there, and no
 // limit needs it. Such a limit is refused by name.
