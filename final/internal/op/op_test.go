@@ -4,6 +4,7 @@ package op
 
 import (
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -40,6 +41,13 @@ func TestFailed(t *testing.T) {
 	}
 	o.Means = "process.cwd: /x"
 	if got := o.Failed(unix.ENOENT).Error(); got != `process.cwd: /x: no such file or directory` {
+		t.Error(got)
+	}
+	o.Instead = map[unix.Errno]string{unix.ENOENT: "make it first"}
+	if got := o.Failed(unix.ENOENT).Error(); got != `process.cwd: /x: make it first` {
+		t.Error(got)
+	}
+	if got := o.Failed(unix.EACCES); !errors.Is(got, unix.EACCES) {
 		t.Error(got)
 	}
 }
