@@ -212,6 +212,23 @@ func TestExecs(t *testing.T) {
 	`)
 }
 
+// TestUmask: who keeps files to themselves has containers that others can live in all the same.
+func TestUmask(t *testing.T) {
+	t.Parallel()
+	transcript(t, `
+		umask 077
+		final run --rm --network none --user nobody --workdir / -v data:/data lab \
+			sh -c 'umask; ls -ld / /data /etc/passwd | cut -c 1-10'
+		final run --rm --network none --userns 100000:65536 --workdir / -v more:/data lab touch /data/mine && echo mapped
+	`, `
+		0022
+		drwxr-xr-x
+		drwxr-xr-x
+		-rw-r--r--
+		mapped
+	`)
+}
+
 // TestCopyRefused: what is wrong is said.
 func TestCopyRefused(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -29,6 +31,7 @@ func main() {
 
 // execute carries out a command line and returns the exit code.
 func execute(args []string) int {
+	unix.Umask(0o022) // what a container sees has the modes that are written here, whatever the habits of who calls
 	s, rest, err := parseGlobals(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "final:", err)

@@ -140,7 +140,7 @@ func (f *traceFlags) begin(s *session, target trace.Target, o trace.Options, out
 		}
 	}
 	if f.output != "" {
-		file, err := os.Create(f.output)
+		file, err := os.OpenFile(f.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // what programs write may be secret
 		if err != nil {
 			return nil, err
 		}
