@@ -54,6 +54,7 @@ func (c container) start() (pid, code int, err error) {
 // enter is the container's table of contents, in the order the kernel needs.
 func (c container) enter() error {
 	for _, do := range []func() error{
+		setUmask,
 		makeMountsPrivate,
 		c.setHostname,
 		c.mountOverlay,
@@ -67,6 +68,14 @@ func (c container) enter() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// setUmask lets all in the container read what is made in it, whatever the habits of whoever started us. Like the
+// environment, a umask is inherited.
+func setUmask() error {
+	say("umask(022)", "umask 022")
+	unix.Umask(0o022)
 	return nil
 }
 

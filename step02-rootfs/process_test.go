@@ -172,6 +172,16 @@ func TestEnvironmentIsItsOwn(t *testing.T) {
 	}
 }
 
+func TestUmaskIsItsOwn(t *testing.T) {
+	w := newWorld(t)
+	p := w.startWith(func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `umask 077; exec "$@"`, "sh"}, cmd.Args...)
+	}, "run", "sh", "-c", "umask")
+	if r := p.wait(); strings.TrimSpace(r.stdout) != "0022" {
+		w.wrong("umask", "0022", r, "it was inherited: in step 02 nobody but root may enter / then", walk)
+	}
+}
+
 func TestDescriptorsStayOutside(t *testing.T) {
 	w := newWorld(t)
 	root, err := os.Open("/")
