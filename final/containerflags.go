@@ -187,12 +187,14 @@ func (f *containerFlags) readLists(o *ocispec.Options) (err error) {
 	})
 }
 
-func (f *containerFlags) readMounts(o *ocispec.Options) error {
-	here, err := os.Getwd()
-	if err != nil {
-		return err
+func (f *containerFlags) readMounts(o *ocispec.Options) (err error) {
+	volume := func(text string) (ocispec.Mount, error) {
+		here, err := os.Getwd() // only now: who has no volumes may be in a directory that has been removed
+		if err != nil {
+			return ocispec.Mount{}, err
+		}
+		return ocispec.ParseVolume(text, here)
 	}
-	volume := func(text string) (ocispec.Mount, error) { return ocispec.ParseVolume(text, here) }
 	for _, flag := range []struct {
 		texts []string
 		parse func(string) (ocispec.Mount, error)

@@ -198,6 +198,7 @@ func TestExecs(t *testing.T) {
 		final run --rm --network none scripted /script || echo "code $?"
 		final start web; final exec web /script || echo "code $?"
 		final exec web /nowhere || echo "code $?"
+		mkdir gone; (cd gone; rmdir ../gone; final run --rm --network none lab echo nowhere)
 		final exec -t web tty | tr -d '\r'; final exec -t web sh -c 'exit 4' || echo "code $?"
 	`, `
 		final: exec "/script": no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
@@ -207,6 +208,7 @@ func TestExecs(t *testing.T) {
 		code 127
 		final: exec: "/nowhere": stat /nowhere: no such file or directory
 		code 127
+		nowhere
 		/dev/pts/0
 		code 4
 	`)
