@@ -99,3 +99,22 @@ func TestSharedVolume(t *testing.T) {
 		t.Error("it is there still")
 	}
 }
+
+// TestMountedVolume: what somebody has mounted on a volume is theirs, and is neither removed nor half of the volume.
+func TestMountedVolume(t *testing.T) {
+	w := newWorld(t)
+	theirs := t.TempDir()
+	w.must(os.WriteFile(theirs+"/precious", nil, 0o600))
+	name, err := w.CreateVolume("data", nil)
+	w.must(err)
+	w.must(unix.Mount(theirs, w.volumeData(name), "", unix.MS_BIND, ""))
+	if err := w.RemoveVolume(name); err == nil || !strings.Contains(err.Error(), "mounted at "+w.volumeData(name)) {
+		t.Errorf("a volume with a mount on it was removed, or: %v", err)
+	}
+	_, err = w.Volume(name)
+	w.must(err)
+	w.must(unix.Unmount(w.volumeData(name), unix.MNT_DETACH))
+	w.must(w.RemoveVolume(name))
+	_, err = os.Stat(theirs + "/precious")
+	w.must(err)
+}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/ocispec"
 	"github.com/simple-container/simple-container/final/internal/tree"
 )
@@ -140,6 +141,14 @@ func (e *Engine) hideVolume(name string) (gone string, err error) {
 	if who := users[name]; len(who) > 0 {
 		return "", fmt.Errorf("volume %s: %w: remove them first (final rm %s)", name, errInUse, strings.Join(who, " "))
 	}
+	place := filepath.Join(e.volumes(), name)
+	mounts, err := e.Door.Mounts()
+	if err != nil {
+		return "", err
+	}
+	if at := kernel.MountsBelow(mounts, place); len(at) > 0 { // its files would stay, and it would be half a volume
+		return "", fmt.Errorf("volume %s: something is mounted at %s: umount that first", name, at[0])
+	}
 	gone = filepath.Join(e.volumes(), ".old-"+newID())
-	return gone, os.Rename(filepath.Join(e.volumes(), name), gone)
+	return gone, os.Rename(place, gone)
 }

@@ -4,6 +4,7 @@ package tree
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path"
 
@@ -67,8 +68,11 @@ func ClearAt(parent int, base string, keep func(Inode) bool) error {
 	fd, err := Openat2(parent, base, unix.OpenHow{
 		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV,
 	})
+	if errors.Is(err, unix.EXDEV) {
+		err = fmt.Errorf("something is mounted there: %w", err)
+	}
 	if err != nil {
-		return &os.PathError{Op: "open", Path: base, Err: err}
+		return &os.PathError{Op: "remove", Path: base, Err: err}
 	}
 	dir := os.NewFile(uintptr(fd), base)
 	defer dir.Close()
