@@ -202,8 +202,9 @@ func (v verb) hasContainer() bool {
 
 func (v verb) usage(out io.Writer, flags *flagSet) {
 	name, arguments, _ := strings.Cut(v.use, " ")
-	fmt.Fprintf(out, "usage: final [FLAG...] %s [flag...] %s\n\n%s.\n\n%s\nThe FLAGs before the verb are in: final --help\n",
-		name, arguments, v.short, flags.FlagUsages())
+	line := strings.TrimSpace(name + " [flag...] " + arguments)
+	fmt.Fprintf(out, "usage: final [FLAG...] %s\n\n%s.\n\n%s\nThe FLAGs before the verb are in: final --help\n",
+		line, v.short, flags.FlagUsages())
 }
 
 // printJSON prints a value as engines read it.

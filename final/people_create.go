@@ -14,7 +14,7 @@ import (
 func createCommand(s *session) *cobra.Command {
 	var f runFlags
 	command := &cobra.Command{
-		Use:   "create IMAGE [CMD [ARG...]]",
+		Use:   "create [flags] IMAGE [CMD [ARG...]]",
 		Short: "Make a container, and do not start it",
 		RunE: func(_ *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)

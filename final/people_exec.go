@@ -43,7 +43,7 @@ func (f *peopleExecFlags) add(flags *pflag.FlagSet) {
 func execCommand(s *session) *cobra.Command {
 	var f peopleExecFlags
 	command := &cobra.Command{
-		Use:   "exec CONTAINER CMD [ARG...]",
+		Use:   "exec [flags] CONTAINER CMD [ARG...]",
 		Short: "Run one more command in a container",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {

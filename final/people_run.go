@@ -25,7 +25,7 @@ func runCommand(s *session) *cobra.Command {
 	var f runFlags
 	var w waitFlags
 	command := &cobra.Command{
-		Use:   "run [IMAGE [CMD [ARG...]]]",
+		Use:   "run [flags] [IMAGE [CMD [ARG...]]]",
 		Short: "Make a container and start it; without IMAGE, the lab",
 		Long: "Make a container out of an image and start it, in the foreground until it has ended, or with -d in the background.\n" +
 			"Without IMAGE it is the lab, a small userland that is inside this program, with a shell; it goes when that ends.\n" +

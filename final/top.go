@@ -13,7 +13,7 @@ import (
 
 func topCommand(s *session) *cobra.Command {
 	command := &cobra.Command{
-		Use:   "top CONTAINER [PS-OPTION...]",
+		Use:   "top [flags] CONTAINER [PS-OPTION...]",
 		Short: "List the processes of a container, as the host numbers them",
 		Long: `List the processes of a container, as the host numbers them.
 

@@ -24,7 +24,7 @@ func traceRunCommand(s *session, f *traceFlags) *cobra.Command {
 	var run runFlags
 	var bundle string
 	command := &cobra.Command{
-		Use:   "run IMAGE [CMD [ARG...]]",
+		Use:   "run [flags] IMAGE [CMD [ARG...]]",
 		Short: "Run a container and show its system calls from the first instruction of its command on",
 		Long: "Run a container in the foreground, as run does and with its flags, and show its system calls from the first\n" +
 			"instruction of its command on, on the standard error. With --bundle it is one of the OCI runtime, and its ID\n" +
