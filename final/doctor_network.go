@@ -187,19 +187,20 @@ func (d *doctor) nameServers() result {
 	return judgeNameServers(string(text), string(resolved))
 }
 
-// judgeNameServers looks whether a container can reach the host's name servers: 127.0.0.53 in a container is
-// the container itself.
+// judgeNameServers looks whether a container of step 04 can reach the host's name servers: 127.0.0.53 in a container is
+// the container itself, and it has no IPv6.
 func judgeNameServers(resolvConf, resolved string) result {
+	beyond := func(server netip.Addr) bool { return server.IsLoopback() || server.Is6() }
 	servers := nameServers(resolvConf)
-	reachable := slices.DeleteFunc(slices.Clone(servers), netip.Addr.IsLoopback)
-	behind := slices.DeleteFunc(nameServers(resolved), netip.Addr.IsLoopback)
+	reachable := slices.DeleteFunc(slices.Clone(servers), beyond)
+	behind := slices.DeleteFunc(nameServers(resolved), beyond)
 	switch {
 	case len(reachable) > 0:
 		return good("%s", join(reachable))
 	case len(behind) > 0:
 		return good("%s, behind systemd-resolved", join(behind))
 	case len(servers) > 0:
-		return result{note, join(servers) + " is loopback, which a container does not reach: it gets a public name server", ""}
+		return result{note, join(servers) + " is loopback or IPv6, which step 04 does not reach: it takes a public name server", ""}
 	}
 	return result{note, "no name server: fine offline; a container gets a public one", ""}
 }

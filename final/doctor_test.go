@@ -278,6 +278,7 @@ func TestJudges(t *testing.T) {
 		{"a router's name server", judgeNameServers("nameserver 192.168.1.1\nnameserver ::1\n", ""), ok, "192.168.1.1"},
 		{"systemd-resolved", judgeNameServers(stub, "nameserver 9.9.9.9\n"), ok, "9.9.9.9, behind systemd-resolved"},
 		{"a local cache", judgeNameServers("nameserver 127.0.0.1\n", ""), note, "127.0.0.1 is loopback"},
+		{"IPv6 alone", judgeNameServers("nameserver 2001:db8::1\n", ""), note, "IPv6, which step 04 does not reach"},
 		{"no name server", judgeNameServers("search example.org\n", ""), note, "no name server"},
 
 		{"no Yama", judgePtrace(""), ok, "not restricted"},
