@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -35,7 +36,7 @@ func printRows[T any](format string, columns []column[T], rows []T) error {
 	case isTable && text != "" && text[0] != ' ' && text[0] != '\t':
 		return fmt.Errorf("--format %q: want table, json or a template, as {{.ID}}", format)
 	case isTable && strings.TrimSpace(text) != "":
-		return printTable(strings.TrimSpace(text), rows)
+		return printTable(strings.TrimSpace(text), columns, rows)
 	case format != "" && !isTable:
 		return printTemplate(format, rows)
 	}
@@ -87,34 +88,73 @@ func printTemplate[T any](format string, rows []T) error {
 		return err
 	}
 	for _, row := range rows {
-		if err := t.Execute(os.Stdout, row); err != nil {
-			return fmt.Errorf("--format %q: %w", format, err)
+		line, err := fill(t, format, row)
+		if err != nil {
+			return err
 		}
-		fmt.Println()
+		fmt.Println(line)
 	}
 	return nil
 }
 
-// printTable prints a template's values in columns, with their names above.
-func printTable[T any](format string, rows []T) error {
+// fill is a template with a row's values. A line that cannot be whole is none.
+func fill(t *template.Template, format string, row any) (string, error) {
+	var line strings.Builder
+	if err := t.Execute(&line, row); err != nil {
+		return "", fmt.Errorf("--format %q: %w", format, err)
+	}
+	return line.String(), nil
+}
+
+// printTable prints a template's values in columns, with their titles above.
+func printTable[T any](format string, columns []column[T], rows []T) error {
 	t, err := parseTemplate(format)
 	if err != nil {
 		return err
 	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(out, titlesOf(format))
-	for _, row := range rows {
-		if err := t.Execute(out, row); err != nil {
-			return fmt.Errorf("--format %q: %w", format, err)
+	id := "ID"
+	for _, c := range columns {
+		if strings.HasSuffix(c.title, " ID") {
+			id = c.title
 		}
-		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out, titlesOf(format, id))
+	for _, row := range rows {
+		line, err := fill(t, format, row)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, line)
 	}
 	return out.Flush()
 }
 
-// titlesOf makes "NAMES\tSTATUS" of "{{.Names}}\t{{.Status}}".
-func titlesOf(format string) string {
-	return strings.ToUpper(strings.NewReplacer("{{.", "", "{{ .", "", "}}", "", `\t`, "\t").Replace(format))
+// titles are those of fields that are not called so, as Docker has them.
+var titles = map[string]string{
+	"CreatedAt": "CREATED AT", "CreatedSince": "CREATED", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES",
+}
+
+// actions finds {{.Names}}, {{ upper .Names }} and {{.Label "part"}} in a template.
+var actions = regexp.MustCompile(`{{[^}]*?\.(\w+)(?: "([^"]*)")?[^}]*}}`)
+
+// titlesOf makes "CONTAINER ID\tCREATED" of "{{.ID}}\t{{.RunningFor}}".
+func titlesOf(format, id string) string {
+	line := actions.ReplaceAllStringFunc(format, func(action string) string {
+		found := actions.FindStringSubmatch(action)
+		name, label := found[1], found[2]
+		title, special := titles[name]
+		switch {
+		case label != "":
+			return label
+		case name == "ID":
+			return id
+		case special:
+			return title
+		}
+		return strings.ToUpper(name)
+	})
+	return strings.ReplaceAll(line, `\t`, "\t")
 }
 
 // joinLabels writes labels as NAME=VALUE,NAME=VALUE.

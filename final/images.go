@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,7 +114,7 @@ const none = "<none>"
 func (o *imagesOptions) rows(img *image.Image) (rows []imageRow) {
 	row := imageRow{
 		ID: image.Short(img.ID), Repository: none, Tag: none, Digest: none,
-		CreatedSince: since(img.Config.Created.Time), CreatedAt: img.Config.Created.String(),
+		CreatedSince: since(img.Config.Created.Time), CreatedAt: img.Config.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		Size: units.HumanSizeWithPrecision(float64(img.Size), 3),
 	}
 	if o.whole {
@@ -161,7 +163,11 @@ func (o *imagesOptions) keeps(img *image.Image, all []*image.Image) (bool, error
 			}
 			_, err = path.Match(value, "")
 		case key == "dangling":
-			keep = (len(img.Names) == 0) == (value == "true" || value == "1")
+			var want bool
+			if want, err = strconv.ParseBool(value); err != nil {
+				err = errors.New("want true or false")
+			}
+			keep = (len(img.Names) == 0) == want
 		case key == "label":
 			name, want, exact := strings.Cut(value, "=")
 			got, has := img.Config.Config.Labels[name]

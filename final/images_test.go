@@ -98,6 +98,7 @@ func TestImages(t *testing.T) {
 		no such image: lub (did you mean lab?)
 		code 1
 		final: no such image: nothing
+		final: no such image: nothing
 		code 1
 		final: image name "UPPER": a repository's name is in lower case
 		code 1

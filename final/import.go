@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -51,9 +52,12 @@ func importFrom(store *image.Store, file string, o image.ImportOptions) (*image.
 		}
 		return store.Import(os.Stdin, o)
 	}
+	if strings.Contains(file, "://") {
+		return nil, errors.New("want a file, or - for the standard input (curl -L URL | final import - NAME)")
+	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return nil, cause(err)
 	}
 	defer f.Close()
 	return store.Import(f, o)

@@ -87,7 +87,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	return fmt.Errorf("%q: unknown command (see final --help)", args[0])
 }
 
-// otherFlags are flags of run and create in the same way.
+// otherFlags are flags of run, create and update in the same way.
 var otherFlags = [...]struct{ flag, instead string }{
 	{"--expose", "-p publishes any port, and on a network all are open"},
 	{"--link", "containers on one network know each other's names"},
@@ -105,15 +105,18 @@ func verbOf(command *cobra.Command) string {
 func wrongFlag(command *cobra.Command, err error) error {
 	name := verbOf(command)
 	err = fmt.Errorf("%s: %w (see final %s --help)", name, err, name)
-	if name == "run" || name == "create" {
-		for _, d := range otherFlags {
-			if strings.HasPrefix(err.Error(), name+": unknown flag: "+d.flag+" ") {
-				err = fmt.Errorf("%s: %s: a flag of Docker's that final does not have: %s", name, d.flag, d.instead)
-			}
-		}
-		return &coded{125, err} // as Docker
+	if name != "run" && name != "create" && name != "update" {
+		return err
 	}
-	return err
+	for _, d := range otherFlags {
+		if strings.HasPrefix(err.Error(), name+": unknown flag: "+d.flag+" ") {
+			err = fmt.Errorf("%s: %s: a flag of Docker's that final does not have: %s", name, d.flag, d.instead)
+		}
+	}
+	if name == "update" {
+		return err
+	}
+	return &coded{125, err} // as Docker
 }
 
 // noArguments is for verbs without any. (cobra's own NoArgs calls what is left over an unknown command.)

@@ -15,6 +15,7 @@ import (
 
 func inspectCommand(s *session) *cobra.Command {
 	var format, kind string
+	var size bool
 	command := &cobra.Command{
 		Use:   "inspect NAME...",
 		Short: "Print all that is known of containers or images, as JSON",
@@ -23,7 +24,7 @@ func inspectCommand(s *session) *cobra.Command {
 			var found []any
 			var errs []error
 			for _, name := range args {
-				one, err := s.inspect(name, kind)
+				one, err := s.inspect(name, kind, size)
 				if err != nil {
 					errs = append(errs, err)
 					continue
@@ -35,12 +36,13 @@ func inspectCommand(s *session) *cobra.Command {
 	}
 	command.Flags().StringVarP(&format, "format", "f", "", "json, or a template of Go, as {{.State.Pid}}")
 	command.Flags().StringVar(&kind, "type", "", "container or image (default whichever is called so)")
+	command.Flags().BoolVarP(&size, "size", "s", false, "of containers also how much they have written")
 	complete(command, completeContainers(s))
 	return command
 }
 
 // inspect looks for a container, and then for an image.
-func (s *session) inspect(name, kind string) (any, error) {
+func (s *session) inspect(name, kind string, size bool) (any, error) {
 	if kind != "" && kind != "container" && kind != "image" {
 		return nil, fmt.Errorf("--type %q: want container or image", kind)
 	}
@@ -48,7 +50,7 @@ func (s *session) inspect(name, kind string) (any, error) {
 	if kind != "image" {
 		c, err := e.Find(name)
 		if err == nil {
-			return c.Inspect()
+			return inspectContainer(c, size)
 		}
 		if kind == "container" || !engine.IsNotFound(err) {
 			return nil, err
@@ -66,6 +68,16 @@ func (s *session) inspect(name, kind string) (any, error) {
 		return nil, err
 	}
 	return inspectImage(img), nil
+}
+
+func inspectContainer(c *engine.Container, size bool) (*engine.Inspection, error) {
+	i, err := c.Inspect()
+	if err != nil || !size {
+		return i, err
+	}
+	written, all, err := c.Size()
+	i.SizeRw, i.SizeRootFs = &written, &all
+	return i, err
 }
 
 // An imageInfo is Docker's JSON of an image.

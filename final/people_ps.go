@@ -16,6 +16,7 @@ import (
 
 	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/image"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
 )
 
 // psFlags are those of ps.
@@ -72,7 +73,9 @@ func psCommand(s *session) *cobra.Command {
 // A psRow is a line of ps. The names are those of Docker's templates.
 type psRow struct {
 	ID, Image, Command, CreatedAt, RunningFor, State, Status, Ports, Names, Labels, Mounts, Networks string
-	Size                                                                                             string `json:",omitempty"` // 5B (virtual 7.1MB), if it was asked for
+
+	LocalVolumes string // how many
+	Size         string `json:",omitempty"` // 5B (virtual 7.1MB), if it was asked for
 
 	labels map[string]string
 }
@@ -92,7 +95,7 @@ func (f *psFlags) row(c *engine.Container) psRow {
 	}
 	if !f.whole {
 		r.ID = engine.Short(c.ID)
-		r.Command = shorten(r.Command)
+		r.Command = shorten(r.Command, 20)
 		r.Image = strings.TrimPrefix(r.Image, "sha256:")
 		if len(r.Image) == 64 {
 			r.Image = image.Short(r.Image)
@@ -102,17 +105,38 @@ func (f *psFlags) row(c *engine.Container) psRow {
 	if f.size {
 		r.Size = sizeOf(c)
 	}
-	r.Labels, r.Mounts = joinLabels(c.Config.Labels), strings.Join(c.MountNames(), ",")
+	r.Labels = joinLabels(c.Config.Labels)
+	r.Mounts, r.LocalVolumes = f.mounts(c)
 	return r
 }
 
-// shorten cuts a command to Docker's width.
-func shorten(command string) string {
-	const width = 20
-	if runes := []rune(command); len(runes) > width {
+// mounts are the names of volumes, and paths of the host; and how many volumes there are.
+func (f *psFlags) mounts(c *engine.Container) (names, volumes string) {
+	var list []string
+	n := 0
+	for _, m := range c.Mounts {
+		name := m.Source
+		switch m.Type {
+		case ocispec.Tmpfs:
+			continue
+		case ocispec.Volume:
+			name = m.Name
+			n++
+		}
+		if !f.whole {
+			name = shorten(name, 15)
+		}
+		list = append(list, name)
+	}
+	return strings.Join(list, ","), strconv.Itoa(n)
+}
+
+// shorten cuts a text to a width.
+func shorten(text string, width int) string {
+	if runes := []rune(text); len(runes) > width {
 		return string(runes[:width-1]) + "…"
 	}
-	return command
+	return text
 }
 
 // sizeOf is the column SIZE. What has just gone has none.

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -20,7 +22,10 @@ func updateCommand(s *session) *cobra.Command {
 		Use:   "update CONTAINER...",
 		Short: "Change the limits of containers; those that are not named stay",
 		Args:  someContainers,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(command *cobra.Command, args []string) error {
+			if command.Flags().NFlag() == 0 {
+				return errors.New("update: want a limit to change, as --memory 64m (see final update --help)")
+			}
 			resources, err := f.resources()
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -28,8 +29,9 @@ func rmiCommand(s *session) *cobra.Command {
 				if removed.Deleted != "" {
 					fmt.Println("Deleted:", removed.Deleted)
 				}
-				if force && image.IsNotFound(err) {
-					return nil // as rm -f
+				if force && image.IsNotFound(err) { // as rm -f
+					fmt.Fprintln(os.Stderr, "final:", err)
+					return nil
 				}
 				return err
 			})

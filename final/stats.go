@@ -133,7 +133,7 @@ func (v *statsView) look() (rows []statsRow, err error) {
 	}
 	if v.all || len(v.names) > 0 {
 		for _, t := range targets {
-			if t.Stopped() {
+			if !runs(t) {
 				rows = append(rows, stoppedRow(t))
 			}
 		}

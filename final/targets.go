@@ -70,6 +70,10 @@ func (s *session) engineTargets(all bool) map[string]metrics.Target {
 	return known
 }
 
+// runs tells whether there is something to look at: one of the engine's that was only made is not stopped, and the
+// runtime knows nothing of it.
+func runs(t metrics.Target) bool { return !t.Stopped() && (t.Pid != 0 || len(t.Cgroups) > 0) }
+
 // exitCode is how the engine says that a container has ended, nil if it does not.
 func (s *session) exitCode(t metrics.Target) *int {
 	c, err := s.engine().Find(t.ID)

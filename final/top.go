@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
-	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 func topCommand(s *session) *cobra.Command {
@@ -28,8 +27,8 @@ The options are those of ps(1), -ef without any; the table that they ask for mus
 			if err != nil {
 				return err
 			}
-			if picked[0].Stopped() {
-				return fmt.Errorf("container %q: %w", args[0], runtime.ErrNotRunning)
+			if !runs(picked[0]) {
+				return fmt.Errorf("container %s is not running", args[0])
 			}
 			pids, err := cgroup.Load(picked[0].Cgroups, "").Pids(true)
 			if err != nil {

@@ -92,8 +92,13 @@ func (o Options) write(w io.Writer, s *source) error {
 			o.Skip(e.Name)
 			return nil
 		}
+		// /proc in the middle of a copy is an empty directory: what is in it is no file that could be copied.
+		leave := kind == unix.S_IFDIR && e.Stat.Dev != s.entry.Stat.Dev && e.IsKernels()
 		e.Stat.Uid, e.Stat.Gid = counted(e.Stat.Uid, o.From.UID), counted(e.Stat.Gid, o.From.GID)
-		return archive.Add(e)
+		if err := archive.Add(e); err != nil || !leave {
+			return err
+		}
+		return tree.SkipDirectory
 	})
 	if err != nil {
 		return err // and no end of the archive: a part is not to be taken for the whole

@@ -38,7 +38,7 @@ func CatchSignals() (signals <-chan os.Signal, stop func()) {
 func (c *Container) Attach() (*monitor.Client, error) {
 	client, err := monitor.Attach(c.engine.runDir(c.ID))
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
-		return nil, fmt.Errorf("container %s: %w", c.Name, ErrNotRunning)
+		return nil, &notRunning{c.Name}
 	}
 	return client, err
 }

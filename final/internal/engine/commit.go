@@ -66,7 +66,7 @@ func (c *Container) Commit(o CommitOptions) (img *image.Image, err error) {
 		if err := c.Pause(); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, c.Unpause()) }()
+		defer func() { err = errors.Join(err, c.thaw()) }()
 	}
 	layer, w := io.Pipe()
 	go func() { _ = w.CloseWithError(overlay.Tar(w, c.path("upper"))) }() // it returns nil always

@@ -33,7 +33,7 @@ func (c *Container) ExecProcess(o ExecOptions) (*specs.Process, error) {
 	case Paused:
 		return nil, fmt.Errorf("container %s is paused: final unpause %s first", c.Name, c.Name)
 	default:
-		return nil, fmt.Errorf("container %s is %s: %w: final start %s first", c.Name, c.State.Status, ErrNotRunning, c.Name)
+		return nil, fmt.Errorf("%w, but %s: final start %s first", &notRunning{c.Name}, c.State.Status, c.Name)
 	}
 	made, err := c.engine.OCI.Load(c.ID)
 	if err != nil {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +15,14 @@ type Filter map[string][]string
 
 // filters are the keys, and how a container has a value of each.
 var filters = map[string]func(c *Container, value string) bool{
-	"id":   func(c *Container, value string) bool { return strings.HasPrefix(c.ID, value) },
-	"name": func(c *Container, value string) bool { return strings.Contains(c.Name, strings.TrimPrefix(value, "/")) },
+	"id": func(c *Container, value string) bool { return strings.HasPrefix(c.ID, value) },
+	"name": func(c *Container, value string) bool {
+		ok, err := regexp.MatchString(value, "/"+c.Name)
+		if !ok { // ^web$, which does not know of the slash
+			ok, err = regexp.MatchString(value, c.Name)
+		}
+		return ok && err == nil
+	},
 	"label": func(c *Container, value string) bool {
 		key, want, withValue := strings.Cut(value, "=")
 		got, ok := c.Config.Labels[key]
@@ -55,6 +62,12 @@ func ParseFilter(texts []string) (Filter, error) {
 		}
 		if key == "status" && !slices.Contains(statuses, value) {
 			return nil, fmt.Errorf("--filter %q: want one of the statuses %s", text, strings.Join(statuses, ", "))
+		}
+		if _, err := regexp.Compile(value); err != nil && key == "name" {
+			return nil, fmt.Errorf("--filter %q: want a regular expression: %w", text, err)
+		}
+		if _, err := strconv.Atoi(value); err != nil && key == "exited" {
+			return nil, fmt.Errorf("--filter %q: want an exit code", text)
 		}
 		f[key] = append(f[key], value)
 	}

@@ -43,6 +43,8 @@ type Inspection struct {
 	Mounts          []InspectedMount
 	Config          InspectedConfig
 	NetworkSettings any
+
+	SizeRw, SizeRootFs *int64 `json:",omitempty"` // what it has written, and with its image; if it was asked for
 }
 
 // InspectedHost is what the host gives to the container.
@@ -66,6 +68,15 @@ type InspectedHost struct {
 	Ulimits                                             []ocispec.Ulimit
 	Devices                                             []ocispec.Device
 	Runtime                                             string
+
+	RestartPolicy struct { // there is nobody who would start it again
+		Name              string
+		MaximumRetryCount int
+	}
+	LogConfig struct {
+		Type   string
+		Config map[string]string
+	}
 }
 
 // InspectedMount is a mount of the container.
@@ -140,6 +151,7 @@ func (c *Container) inspectHost() InspectedHost {
 		PidsLimit: r.Pids, ShmSize: o.ShmSize, Sysctls: o.Sysctls, IpcMode: o.IPC, PidMode: o.PID, UTSMode: o.UTS,
 		CgroupnsMode: o.Cgroup, Ulimits: o.Ulimits, Devices: o.Devices, Runtime: "final",
 	}
+	h.RestartPolicy.Name, h.LogConfig.Type, h.LogConfig.Config = "no", "json-file", map[string]string{}
 	for _, m := range o.Mounts {
 		if m.Type == ocispec.Bind {
 			h.Binds = append(h.Binds, m.Source+":"+m.Target)

@@ -22,6 +22,13 @@ var (
 	ErrNotRunning = runtime.ErrNotRunning
 )
 
+// notRunning is ErrNotRunning of a container that has a name.
+type notRunning struct{ name string }
+
+func (e *notRunning) Error() string { return "container " + e.name + " is not running" }
+
+func (e *notRunning) Unwrap() error { return ErrNotRunning }
+
 // Start starts a container. With streams to attach, the client that it returns was there before the command began, so
 // that it misses nothing; [Container.Attend] connects both. A *monitor.Failure says that the container was made and its
 // command could not begin.

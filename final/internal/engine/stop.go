@@ -30,7 +30,7 @@ func (c *Container) kill(signal unix.Signal) error {
 		err = made.Kill(signal, false)
 	}
 	if errors.Is(err, runtime.ErrNotExist) || errors.Is(err, ErrNotRunning) {
-		return fmt.Errorf("container %s: %w", c.Name, ErrNotRunning)
+		return &notRunning{c.Name}
 	}
 	return err
 }
@@ -49,7 +49,7 @@ func (c *Container) Stop(signal unix.Signal, seconds *int) error {
 		return err
 	}
 	if c.paused() { // a process that is frozen does not notice
-		if err := c.Unpause(); err != nil && !errors.Is(err, ErrNotRunning) {
+		if err := c.thaw(); err != nil {
 			return err
 		}
 	}
@@ -145,17 +145,34 @@ func (c *Container) Pause() error { return c.freeze(true) }
 // Unpause lets them go on.
 func (c *Container) Unpause() error { return c.freeze(false) }
 
+// thaw lets them go on, unless somebody else has, or they have ended.
+func (c *Container) thaw() error {
+	err := c.Unpause()
+	if errors.Is(err, ErrNotRunning) || !c.paused() {
+		return nil
+	}
+	return err
+}
+
 func (c *Container) freeze(on bool) error {
+	if c.State.active() {
+		switch paused := c.paused(); {
+		case on && paused:
+			return fmt.Errorf("container %s is paused already", c.Name)
+		case !on && !paused:
+			return fmt.Errorf("container %s is not paused", c.Name)
+		}
+	}
 	made, err := c.engine.OCI.Load(c.ID)
 	if err == nil && on {
 		err = made.Pause()
 	} else if err == nil {
 		err = made.Resume()
 	}
-	if errors.Is(err, runtime.ErrNotExist) {
-		err = ErrNotRunning
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, runtime.ErrNotExist):
+		return &notRunning{c.Name}
+	case err != nil:
 		return fmt.Errorf("container %s: %w", c.Name, err)
 	}
 	return nil
@@ -165,7 +182,7 @@ func (c *Container) freeze(on bool) error {
 func (c *Container) Pids() ([]int, error) {
 	made, err := c.engine.OCI.Load(c.ID)
 	if errors.Is(err, runtime.ErrNotExist) {
-		return nil, fmt.Errorf("container %s: %w", c.Name, ErrNotRunning)
+		return nil, &notRunning{c.Name}
 	}
 	if err != nil {
 		return nil, err

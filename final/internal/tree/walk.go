@@ -71,6 +71,23 @@ func Walk(e Entry, visit func(Entry) error) error {
 	return nil
 }
 
+// kernels are the file systems whose files are the kernel's words, and nobody's data (statfs(2)).
+var kernels = []int64{
+	unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEVPTS_SUPER_MAGIC,
+	unix.SECURITYFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.BPF_FS_MAGIC, 0x19800202, // of mqueue
+}
+
+// IsKernels tells whether a directory is of such a file system, as /proc is.
+func (e *Entry) IsKernels() bool {
+	dir, err := e.open(unix.O_PATH | unix.O_DIRECTORY)
+	if err != nil {
+		return false // it has just gone
+	}
+	defer dir.Close()
+	var st unix.Statfs_t
+	return unix.Fstatfs(int(dir.Fd()), &st) == nil && slices.Contains(kernels, int64(st.Type))
+}
+
 // Names opens a directory and reads what is in it, sorted.
 func (e *Entry) Names() (dir *os.File, names []string, err error) {
 	if dir, err = e.open(unix.O_RDONLY | unix.O_DIRECTORY); err != nil {
