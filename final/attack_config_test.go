@@ -138,15 +138,11 @@ func TestHooksOfTheImage(t *testing.T) {
 		script := func(from string) []byte {
 			return fmt.Appendf(nil, "#!/bin/sh\necho %s >> %s\nenv >> %s\n", from, out, out)
 		}
-		if err := os.WriteFile(hook, script("host"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, hook, script("host"))
 		if err := os.MkdirAll(v.image(v.dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(v.image(hook), script("image"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, v.image(hook), script("image"))
 		hooks := []specs.Hook{{Path: hook}}
 		v.spec.Hooks = &specs.Hooks{Prestart: hooks, CreateRuntime: hooks, CreateContainer: hooks, Poststart: hooks, Poststop: hooks} //nolint:staticcheck
 		v.run("true")

@@ -106,9 +106,7 @@ func TestOverwriteRuntime(t *testing.T) {
 			t.Fatalf("cp: %v\n%s", err, out)
 		}
 		v.program = own
-		if err := os.WriteFile(v.image("bin/script"), []byte("#!/proc/self/exe\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, v.image("bin/script"), []byte("#!/proc/self/exe\n"))
 		if err := os.Symlink("/proc/self/exe", v.image("bin/link")); err != nil {
 			t.Fatal(err)
 		}

@@ -131,8 +131,8 @@ func (v *victim) final(args ...string) (stdout, stderr string, code int) {
 		files[i] = file
 	}
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
-	timer := time.AfterFunc(20*time.Second, func() {
-		v.Errorf("final %q: still running after 20 s", args)
+	timer := time.AfterFunc(time.Minute, func() {
+		v.Errorf("final %q: still running after a minute", args)
 		_ = cmd.Process.Kill()
 	})
 	err := cmd.Run()
@@ -235,6 +235,17 @@ func fieldOf(t *testing.T, text, name string) string {
 	return ""
 }
 
+// writeProgram writes what will be executed. Nobody is forked meanwhile: until its execve, a child has open for writing
+// what we have, and the kernel executes no such file (ETXTBSY).
+func writeProgram(t *testing.T, path string, text []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var built struct {
 	once           sync.Once
 	program, image string
@@ -262,6 +273,8 @@ func buildAttack() {
 	if built.err = os.Mkdir(built.image, 0o755); built.err != nil {
 		return
 	}
+	syscall.ForkLock.RLock() // as in writeProgram
+	defer syscall.ForkLock.RUnlock()
 	if built.err = lab.Write(built.image); built.err != nil { // the test binary, and the libraries it wants
 		return
 	}

@@ -219,7 +219,7 @@ func TestCommandIsLookedUpInside(t *testing.T) {
 	// Into a directory that the container's PATH has too, if only it saw it.
 	dir := filepath.Dir(func() string { path, err := exec.LookPath("mount"); w.must(err); return path }())
 	upper := w.TempDir()
-	w.must(os.WriteFile(filepath.Join(upper, name), []byte("#!/bin/sh\necho host\n"), 0o755))
+	w.writeProgram(filepath.Join(upper, name), []byte("#!/bin/sh\necho host\n"))
 	w.must(unix.Mount("overlay", dir, "overlay", 0, "lowerdir="+upper+":"+dir))
 	r := w.run("run", name)
 	w.must(unix.Unmount(dir, unix.MNT_DETACH))
@@ -248,9 +248,9 @@ func elfFor(loader string) []byte {
 func TestMissingInterpreter(t *testing.T) {
 	w := newWorld(t)
 	dir := copyOfImage(w)
-	w.must(os.WriteFile(filepath.Join(dir, "script"), []byte("#!/no/such/shell\n"), 0o755))
-	w.must(os.WriteFile(filepath.Join(dir, "glibc"), elfFor("/no/such/ld.so"), 0o755))
-	w.must(os.WriteFile(filepath.Join(dir, "garbage"), []byte("no program\n"), 0o755))
+	w.writeProgram(filepath.Join(dir, "script"), []byte("#!/no/such/shell\n"))
+	w.writeProgram(filepath.Join(dir, "glibc"), elfFor("/no/such/ld.so"))
+	w.writeProgram(filepath.Join(dir, "garbage"), []byte("no program\n"))
 	for name, what := range map[string]string{"/script": "a script without its shell", "/glibc": "a program without its loader"} {
 		if r := w.run("run", "--rootfs", dir, name); r.code != 127 || !strings.Contains(r.stderr, "interpreter") {
 			w.wrong(what, "code 127, and a word on the interpreter", r, "ENOENT for a file that is there", "If it fails")

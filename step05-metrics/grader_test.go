@@ -227,6 +227,15 @@ func (w *world) read(file string) string {
 	return string(text)
 }
 
+// writeProgram writes what will be executed. Nobody is forked meanwhile: until its execve, a child has open for writing
+// what we have, and the kernel executes no such file (ETXTBSY).
+func (w *world) writeProgram(path string, text []byte) {
+	w.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	w.must(os.WriteFile(path, text, 0o755))
+}
+
 // wrong says what was wanted, what was found, the likely cause, and the README section that helps.
 func (w *world) wrong(what string, want, got any, cause, section string) {
 	w.Helper()

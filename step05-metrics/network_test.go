@@ -359,7 +359,7 @@ func slowIptables(w *world, action string) (use func(*exec.Cmd), called func() b
 case "$*" in *" %[1]s "*) : >%[2]s/called; until [ -e %[2]s/on ]; do sleep 0.05; done ;; esac
 exec %[3]s "$@"
 `, action, dir, real)
-	w.must(os.WriteFile(dir+"/iptables", []byte(script), 0o755))
+	w.writeProgram(dir+"/iptables", []byte(script))
 	return func(cmd *exec.Cmd) {
 			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 			cmd.SysProcAttr.Setpgid = true
