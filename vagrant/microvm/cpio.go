@@ -11,13 +11,15 @@ import (
 	"strings"
 )
 
-// File types of st_mode, inode(7). These are the archive's, whatever the
+// File types and a bit of st_mode, inode(7). These are the archive's, whatever the
 // system that writes it calls them.
 const (
 	typeDir     = 0o040000
 	typeFile    = 0o100000
 	typeSymlink = 0o120000
 	typeChar    = 0o020000
+
+	setuid = 0o004000
 )
 
 // archive writes an initramfs: a cpio archive in the "newc" format, which the
@@ -62,7 +64,11 @@ func (a *archive) file(name string, perm os.FileMode, size int64, data io.Reader
 	if err := a.parent(name); err != nil {
 		return err
 	}
-	return a.entry(name, typeFile|uint32(perm.Perm()), device{}, size, data)
+	mode := typeFile | uint32(perm.Perm())
+	if perm&os.ModeSetuid != 0 { // Go has it elsewhere than the kernel
+		mode |= setuid
+	}
+	return a.entry(name, mode, device{}, size, data)
 }
 
 // text adds a regular file with the content given.

@@ -119,9 +119,12 @@ func TestArchiveRefusesAFileThatChanges(t *testing.T) {
 	}
 }
 
-func TestArchiveKeepsExecuteBit(t *testing.T) {
+func TestArchiveKeepsModes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "init")
 	if err := os.WriteFile(file, []byte("#!"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
 	var buf bytes.Buffer
@@ -132,7 +135,7 @@ func TestArchiveKeepsExecuteBit(t *testing.T) {
 	if err := a.close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := entries(t, buf.Bytes())[0]; !strings.HasPrefix(got, "100755 init ") {
-		t.Errorf("entry = %s, want mode 100755", got)
+	if got := entries(t, buf.Bytes())[0]; !strings.HasPrefix(got, "104755 init ") {
+		t.Errorf("entry = %s, want mode 104755", got)
 	}
 }

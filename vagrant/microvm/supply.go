@@ -37,7 +37,7 @@ var supplies = map[string]supply{
 		{Name: "secilc", Paths: []string{"usr/bin/secilc"}},
 	}},
 	"engines": {
-		Packages: []string{"catatonit", "conmon", "containerd", "containernetworking-plugins", "crun", "podman", "runc"},
+		Packages: []string{"catatonit", "conmon", "containerd", "containernetworking-plugins", "crun", "podman", "runc", "uidmap"},
 		Programs: []guestProgram{
 			{Name: "podman", Paths: []string{"usr/bin/podman"}},
 			{Name: "conmon", Paths: []string{"usr/bin/conmon"}},
@@ -47,6 +47,9 @@ var supplies = map[string]supply{
 			{Name: "ctr", Paths: []string{"usr/bin/ctr"}},
 			{Name: "crun", Paths: []string{"usr/bin/crun"}},
 			{Name: "runc", Paths: []string{"usr/sbin/runc", "usr/bin/runc"}},
+			{Name: "newuidmap", Paths: []string{"usr/bin/newuidmap"}},
+			{Name: "newgidmap", Paths: []string{"usr/bin/newgidmap"}},
+			{Name: "setpriv", Paths: []string{"usr/bin/setpriv"}}, // busybox's changes no user
 			{Name: "bridge", Paths: []string{"usr/lib/cni/bridge"}, Links: []string{"/usr/lib/cni/bridge"}},
 			{Name: "host-local", Paths: []string{"usr/lib/cni/host-local"}, Links: []string{"/usr/lib/cni/host-local"}},
 			{Name: "loopback", Paths: []string{"usr/lib/cni/loopback"}, Links: []string{"/usr/lib/cni/loopback"}},
