@@ -221,20 +221,10 @@ func (d *doctor) namespaces() result {
 	return good("%s can be made", strings.Join(made, ", "))
 }
 
-// switches are the sysctls that keep users from making user namespaces; not every kernel has each.
-var switches = []struct{ name, path, bad, better string }{
-	{"user.max_user_namespaces", "/proc/sys/user/max_user_namespaces", "0", "10000"},
-	{"kernel.unprivileged_userns_clone", "/proc/sys/kernel/unprivileged_userns_clone", "0", "1"},
-	{"kernel.apparmor_restrict_unprivileged_userns", "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "0"},
-}
-
 // userNamespaces are what containers without root are made of. The steps do without.
 func (d *doctor) userNamespaces() result {
-	for _, s := range switches {
-		if firstLine(s.path) == s.bad {
-			return result{note, fmt.Sprintf("%s is %s: no containers without root", s.name, s.bad),
-				fmt.Sprintf("sudo sysctl -w %s=%s", s.name, s.better)}
-		}
+	if s, off := kernel.UsersBarred(); off {
+		return result{note, fmt.Sprintf("%s is %s: no containers without root", s.Name, s.Value), "sudo sysctl -w " + s.Remedy}
 	}
 	if err := kernel.UserNamespace(); err != nil {
 		return result{note, fmt.Sprintf("%v: no containers without root", err), ""}

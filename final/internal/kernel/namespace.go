@@ -56,6 +56,25 @@ var UserNamespace = sync.OnceValue(func() error {
 	return fmt.Errorf("clone CLONE_NEWUSER: %w", err)
 })
 
+// A Switch is a kernel parameter that has a value in the way of something.
+type Switch struct{ Name, Value, Remedy string }
+
+// UsersBarred tells which parameter keeps users from user namespaces, or from any rights in them. Not every kernel has
+// each.
+func UsersBarred() (s Switch, off bool) {
+	for _, s := range []Switch{
+		{"user.max_user_namespaces", "0", "user.max_user_namespaces=10000"},
+		{"kernel.unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"},
+		{"kernel.apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"},
+	} {
+		text, err := ReadFile("/proc/sys/" + strings.ReplaceAll(s.Name, ".", "/"))
+		if err == nil && strings.TrimSpace(text) == s.Value {
+			return s, true
+		}
+	}
+	return s, false
+}
+
 // InUserNamespace tells whether this process's user ids are mapped: in the first namespace the map is "0 0 4294967295".
 // Root there is not root here.
 var InUserNamespace = sync.OnceValue(func() bool {

@@ -104,11 +104,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 
 	b, err := c.begin(s, group, o)
 	if err != nil {
-		return nil, err
+		return nil, barred(err)
 	}
 	undo.push(func() error { b.end(); b.close(); return nil })
 	if err := c.finish(b, s, group, o); err != nil {
-		return nil, err
+		return nil, barred(err)
 	}
 	defer b.close()
 	c.Complete = true

@@ -3,12 +3,16 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
@@ -29,6 +33,19 @@ func checkRootless(s *specs.Spec) error {
 	}
 	return fmt.Errorf("linux.namespaces: no new user namespace, and user %d is not root: "+
 		"add one (final spec --rootless has it), or sudo final", os.Geteuid())
+}
+
+// barred says, of what the kernel has refused a user, whether this machine keeps user namespaces from users: by a number,
+// or by letting them be made, and giving no rights in them.
+func barred(err error) error {
+	refusals := []error{unix.EPERM, unix.EACCES, unix.ENOSPC}
+	if !rootless() || !slices.ContainsFunc(refusals, func(e error) bool { return errors.Is(err, e) }) {
+		return err
+	}
+	if s, off := kernel.UsersBarred(); off {
+		return fmt.Errorf("%w: %s is %s, and so users have no containers: sudo sysctl -w %s", err, s.Name, s.Value, s.Remedy)
+	}
+	return err
 }
 
 // checkEnd refuses a container whose processes nobody could find again. They end with the first one, or they are in

@@ -302,6 +302,23 @@ func TestRootlessTime(t *testing.T) {
 	})
 }
 
+// TestRootlessBarred: where the machine keeps user namespaces from users, its refusals say so.
+func TestRootlessBarred(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		const parameter = "/proc/sys/user/max_user_namespaces"
+		l.bundle("a", func(s *specs.Spec) { // what is refused anyway
+			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 30, Hard: 1 << 30}}
+		})
+		none := filepath.Join(l.dir, "none")
+		l.must(os.WriteFile(none, []byte("0\n"), 0o644))
+		l.must(unix.Mount(none, parameter, "", unix.MS_BIND, "")) // in this world alone
+		l.before = l.belongings()
+		defer func() { l.check(unix.Unmount(parameter, unix.MNT_DETACH)) }()
+		l.cannot("create", "a", "process.rlimits[0]: ", "operation not permitted: user.max_user_namespaces is 0, and so users "+
+			"have no containers: sudo sysctl -w user.max_user_namespaces=10000")
+	})
+}
+
 // TestRootOfUserNamespace: who is root of a user namespace alone has containers without another one, as those of Podman
 // without root are.
 func TestRootOfUserNamespace(t *testing.T) {
