@@ -14,12 +14,16 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 // rootless has the victim made by a user who is nobody, out of what `final spec --rootless` gives him.
 func (v *victim) rootless() {
 	v.Helper()
+	if s, off := kernel.UsersBarred(); off {
+		v.Skipf("%s is %s: users have no containers here", s.Name, s.Value)
+	}
 	terminal, env := v.spec.Process.Terminal, v.spec.Process.Env
 	v.spec = runtime.ExampleSpec(true)
 	v.spec.Process.Terminal, v.spec.Process.Env, v.spec.Root.Readonly = terminal, env, false
