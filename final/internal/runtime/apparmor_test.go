@@ -70,13 +70,13 @@ func needAppArmor(t *testing.T) {
 	}
 }
 
-// confined is a change to a container that does as its profile forbids, and says how that went.
+// confinedBy is a change to a container that does as its profile forbids, and says how that went.
 func confinedBy(profile string) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		all := []string{"CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_KILL"}
 		s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
 		s.Process.ApparmorProfile, s.Linux.Seccomp = profile, nil
-		s.Process.Args = []string{"sh", "-c", tryForbidden + "; sleep 1000"}
+		s.Process.Args = []string{"sh", "-c", tryForbidden + "; > /dev/shm/ready; sleep 1000"}
 	}
 }
 
@@ -84,11 +84,6 @@ const tryForbidden = `cat /proc/self/attr/apparmor/current
 for file in secret other; do echo x > /dev/shm/$file && echo wrote $file; done 2>/dev/null
 mount -t tmpfs tmpfs /tmp 2>/dev/null && echo mounted
 echo done`
-
-const (
-	strictSays = "sc-strict (enforce)\nwrote other\ndone"
-	otherSays  = "sc-other (enforce)\nwrote secret\nmounted\ndone"
-)
 
 // TestAppArmor: the command runs under its profile, as both sides see it, and what the profile forbids is refused. So
 // does one more process, whoever asks for it; nobody else does.
@@ -104,33 +99,41 @@ func TestAppArmor(t *testing.T) {
 		"no new privileges": func(s *specs.Spec) { s.Process.NoNewPrivileges = true },
 		"nobody": func(s *specs.Spec) {
 			s.Process.User = specs.User{UID: 1000, GID: 1000}
-			s.Process.Args = []string{"sh", "-c", "cat /proc/self/attr/apparmor/current; sleep 1000"}
+			s.Process.Args = []string{"sh", "-c", "cat /proc/self/attr/apparmor/current; > /dev/shm/ready; sleep 1000"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			both(t, func(w *world) { w.testAppArmor(change) })
+			more := moreUnder[:1]
+			if name == "plain" {
+				more = moreUnder
+			}
+			both(t, func(w *world) { w.testAppArmor(change, more) })
 		})
 	}
 }
 
-func (w *world) testAppArmor(change func(*specs.Spec)) {
+// moreUnder are the profiles that one more process is to have, and what it says under them.
+var moreUnder = []struct{ profile, want string }{
+	{"", "sc-strict (enforce)\nwrote other\ndone"}, // the container's
+	{"sc-other", "sc-other (enforce)\nwrote secret\nmounted\ndone"},
+	{"unconfined", "unconfined\nwrote secret\nwrote other\nmounted\ndone"},
+	{"sc-strict//&sc-other", "sc-other//&sc-strict (enforce)\ndone"}, // a stack: what one of them forbids is forbidden
+}
+
+func (w *world) testAppArmor(change func(*specs.Spec), more []struct{ profile, want string }) {
 	c := w.create("a", confinedBy("sc-strict"), change)
 	w.wantProfile(c.Pid, "unconfined") // it becomes the command at its start
 	w.must(c.Start())
-	w.untilCommand(c.Pid)
+	if !eventually(func() bool { return exists(fmt.Sprintf("/proc/%d/root/dev/shm/ready", c.Pid)) }) {
+		w.Error("the command does not come to its end")
+	}
 	w.wantProfile(c.Pid, "sc-strict (enforce)")
-	for _, test := range []struct{ profile, want string }{
-		{"", strictSays}, // the container's
-		{"sc-other", otherSays},
-		{"unconfined", "unconfined\nwrote secret\nwrote other\nmounted\ndone"},
-		{"sc-strict//&sc-other", "sc-other//&sc-strict (enforce)\ndone"}, // a stack: what one of them forbids is forbidden
-	} {
+	for _, test := range more {
 		got, code, err := c.exec(func(o *ExecOptions) {
 			o.Process.Args = []string{"sh", "-c", tryForbidden}
 			o.Process.ApparmorProfile = test.profile
 			o.Process.User = specs.User{}
 		})
-		w.must(unmountIn(c.Pid, "/tmp"))
 		if err != nil || code != 0 || got != test.want {
 			w.Errorf("exec %q: code %d, %v\n%s\nwant:\n%s", test.profile, code, err, got, test.want)
 		}
@@ -143,16 +146,6 @@ func (w *world) testAppArmor(change func(*specs.Spec)) {
 	if got := c.output.String(); !strings.HasPrefix(got, "sc-strict (enforce)") || strings.Contains(got, "secret") || strings.Contains(got, "mounted") {
 		w.Errorf("the command says %s", got)
 	}
-}
-
-// unmountIn unmounts what an unconfined process has mounted in the container, so that the next one is not
-// the second.
-func unmountIn(pid int, target string) error {
-	err := exec.Command("nsenter", "-t", fmt.Sprint(pid), "-m", "umount", target).Run()
-	if _, exit := err.(*exec.ExitError); exit { // nothing is mounted
-		return nil
-	}
-	return err
 }
 
 func (w *world) wantProfile(pid int, want string) {
