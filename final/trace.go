@@ -120,6 +120,23 @@ type tracing struct {
 	written error
 }
 
+// checkProfile says now what would be known at the end, when all has been seen.
+func (f *traceFlags) checkProfile() error {
+	if _, _, err := (trace.Summary{}).Profile(f.starter); err != nil {
+		return fmt.Errorf("--seccomp-%w", err)
+	}
+	if f.profile == "" {
+		return nil
+	}
+	if f.filter != "" {
+		return errors.New("--filter with --seccomp-profile: the profile would lack what the filter leaves out")
+	}
+	if _, err := os.Stat(filepath.Dir(f.profile)); err != nil {
+		return fmt.Errorf("--seccomp-profile: %w", err)
+	}
+	return nil
+}
+
 // begin begins to trace. In run, what is printed goes to the standard error: the other one is the command's.
 func (f *traceFlags) begin(s *session, target trace.Target, o trace.Options, out io.Writer) (*tracing, error) {
 	t := &tracing{f: f, close: func() error { return nil }}
@@ -127,13 +144,10 @@ func (f *traceFlags) begin(s *session, target trace.Target, o trace.Options, out
 	if s.explain {
 		o.Door = s.runtime().Door
 	}
-	if _, _, err := (trace.Summary{}).Profile(f.starter); err != nil {
-		return nil, fmt.Errorf("--seccomp-%w", err)
+	if err := f.checkProfile(); err != nil {
+		return nil, err
 	}
 	if f.filter != "" {
-		if f.profile != "" {
-			return nil, fmt.Errorf("--filter with --seccomp-profile: the profile would lack what the filter leaves out")
-		}
 		var err error
 		if o.Filter, err = trace.ParseFilter(f.filter); err != nil {
 			return nil, fmt.Errorf("--%w", err)
