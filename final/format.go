@@ -100,10 +100,15 @@ func printTemplate[T any](format string, rows []T) error {
 // fill is a template with a row's values. A line that cannot be whole is none.
 func fill(t *template.Template, format string, row any) (string, error) {
 	var line strings.Builder
-	if err := t.Execute(&line, row); err != nil {
-		return "", fmt.Errorf("--format %q: %w", format, err)
+	err := t.Execute(&line, row)
+	if err == nil {
+		return line.String(), nil
 	}
-	return line.String(), nil
+	if _, after, ok := strings.Cut(err.Error(), "can't evaluate field "); ok {
+		field, _, _ := strings.Cut(after, " ") // what follows is a type of Go's
+		return "", fmt.Errorf("--format %q: there is no %s: --format json shows all that is", format, field)
+	}
+	return "", fmt.Errorf("--format %q: %w", format, err)
 }
 
 // printTable prints a template's values in columns, with their titles above.

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -117,11 +116,13 @@ func printInspected(format string, found []any) error {
 	if err != nil {
 		return err
 	}
+	t.Option("missingkey=error")
 	for _, one := range found {
-		if err := t.Option("missingkey=error").Execute(os.Stdout, one); err != nil {
-			return fmt.Errorf("--format %q: %w", format, err)
+		text, err := fill(t, format, one)
+		if err != nil {
+			return err
 		}
-		fmt.Println()
+		fmt.Println(text)
 	}
 	return nil
 }

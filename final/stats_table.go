@@ -51,11 +51,11 @@ func (v *statsView) writer() (func([]statsRow) error, error) {
 	}
 	return func(rows []statsRow) error {
 		for _, row := range rows {
-			var text strings.Builder
-			if err := form.Execute(&text, row); err != nil {
-				return fmt.Errorf("--format %q: %w", v.format, err)
+			text, err := fill(form, v.format, row)
+			if err != nil {
+				return err
 			}
-			if _, err := io.WriteString(v.out, text.String()+"\n"); err != nil {
+			if _, err := io.WriteString(v.out, text+"\n"); err != nil {
 				return err
 			}
 		}
