@@ -30,6 +30,6 @@ func diffCommand(s *session) *cobra.Command {
 			return err
 		},
 	}
-	complete(command, completeContainers(s))
+	complete(command, once(completeContainers(s)))
 	return command
 }

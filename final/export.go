@@ -20,6 +20,6 @@ func exportCommand(s *session) *cobra.Command {
 		},
 	}
 	command.Flags().StringVarP(&output, "output", "o", "", "file, in place of the standard output")
-	complete(command, completeContainers(s))
+	complete(command, once(completeContainers(s)))
 	return command
 }

@@ -205,6 +205,7 @@ func networkInspectCommand(s *session) *cobra.Command {
 		},
 	}
 	command.Flags().StringVarP(&format, "format", "f", "", "json, or a template of Go, as {{.Subnet}}")
+	complete(command, completeNetworks(s))
 	return command
 }
 
@@ -219,7 +220,7 @@ func inspectNetwork(host *network.Host, n *network.Network) (inspectedNetwork, e
 }
 
 func networkRemoveCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use: "rm NETWORK...", Aliases: []string{"remove"},
 		Short: "Remove networks that nobody is connected to, and print their names",
 		Args:  arguments(1, -1),
@@ -235,4 +236,6 @@ func networkRemoveCommand(s *session) *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
+	complete(command, completeNetworks(s))
+	return command
 }

@@ -42,6 +42,6 @@ func attachCommand(s *session) *cobra.Command {
 	command.Flags().BoolVar(&noStdin, "no-stdin", false, "it does not read what is typed here")
 	command.Flags().BoolVar(&proxy, "sig-proxy", true, "signals that reach this program are for the container")
 	command.Flags().StringVar(&keys, "detach-keys", console.DefaultDetachKeys, "keys that leave a terminal, and the container running")
-	complete(command, completeContainers(s))
+	complete(command, once(completeContainers(s, engine.Running)))
 	return command
 }

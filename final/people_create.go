@@ -34,6 +34,6 @@ func createCommand(s *session) *cobra.Command {
 	}
 	f.add(command.Flags())
 	command.Flags().SetInterspersed(false)
-	command.ValidArgsFunction = completeImages(s)
+	completeRun(s, command)
 	return command
 }

@@ -54,12 +54,7 @@ func execCommand(s *session) *cobra.Command {
 	}
 	f.add(command.Flags())
 	command.Flags().SetInterspersed(false)
-	complete(command, func(args []string) []string {
-		if len(args) > 0 {
-			return nil
-		}
-		return s.engine().Names()
-	})
+	complete(command, once(completeContainers(s, engine.Running)))
 	return command
 }
 

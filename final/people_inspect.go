@@ -37,6 +37,7 @@ func inspectCommand(s *session) *cobra.Command {
 	command.Flags().StringVar(&kind, "type", "", "container or image (default whichever is called so)")
 	command.Flags().BoolVarP(&size, "size", "s", false, "of containers also how much they have written")
 	complete(command, completeContainers(s))
+	completeFlag(command, "type", words("container", "image"))
 	return command
 }
 

@@ -23,6 +23,6 @@ func killCommand(s *session) *cobra.Command {
 		}
 		return s.eachContainer(args, func(c *engine.Container) error { return c.Kill(signal) })
 	}
-	complete(command, completeContainers(s))
+	complete(command, completeContainers(s, engine.Running, engine.Paused))
 	return command
 }

@@ -45,7 +45,7 @@ func logsCommand(s *session) *cobra.Command {
 	command.Flags().StringVar(&since, "since", "", "not what is older: a time as 2026-01-02T15:04:05, or how long ago, as 10m")
 	command.Flags().StringVar(&until, "until", "", "not what is newer")
 	command.Flags().StringVarP(&tail, "tail", "n", "all", "only so many lines from the end")
-	complete(command, completeContainers(s))
+	complete(command, once(completeContainers(s)))
 	return command
 }
 

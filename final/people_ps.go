@@ -67,6 +67,8 @@ func psCommand(s *session) *cobra.Command {
 		},
 	}
 	f.add(command.Flags())
+	complete(command, words())
+	completeFlag(command, "format", words("table", "json"))
 	return command
 }
 

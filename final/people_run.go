@@ -52,7 +52,7 @@ func runCommand(s *session) *cobra.Command {
 	f.add(command.Flags())
 	w.add(command.Flags())
 	command.Flags().SetInterspersed(false)
-	command.ValidArgsFunction = completeImages(s)
+	completeRun(s, command)
 	return command
 }
 

@@ -61,7 +61,7 @@ func startCommand(s *session) *cobra.Command {
 		},
 	}
 	f.add(command.Flags())
-	complete(command, completeContainers(s))
+	complete(command, completeContainers(s, engine.Created, engine.Exited))
 	return command
 }
 

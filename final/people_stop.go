@@ -49,7 +49,7 @@ func stopCommand(s *session) *cobra.Command {
 		return s.eachContainer(args, func(c *engine.Container) error { return f.stop(c, command.Flags()) })
 	}
 	f.add(command.Flags())
-	complete(command, completeContainers(s))
+	complete(command, completeContainers(s, engine.Running, engine.Paused))
 	return command
 }
 

@@ -15,7 +15,7 @@ import (
 
 // portCommand says where a container's ports are reached, a line each: 80/tcp -> 0.0.0.0:8080.
 func portCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use:   "port CONTAINER [PORT[/PROTOCOL]]",
 		Short: "Say where a container's ports are reached at the host",
 		Args:  arguments(1, 2),
@@ -34,6 +34,8 @@ func portCommand(s *session) *cobra.Command {
 			return printPort(command, c, ports, args[1])
 		},
 	}
+	complete(command, once(completeContainers(s)))
+	return command
 }
 
 // printPort says where one port is reached.

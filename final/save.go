@@ -27,6 +27,7 @@ func saveCommand(s *session) *cobra.Command {
 	}
 	command.Flags().StringVarP(&output, "output", "o", "", "file or, for oci-dir, directory (default the standard output)")
 	command.Flags().StringVar(&format, "format", format, "docker-archive, oci-archive or oci-dir")
+	completeFlag(command, "format", words(image.DockerArchive, image.OCIArchive, image.OCIDir))
 	return command
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/simple-container/simple-container/final/internal/engine"
 	"github.com/simple-container/simple-container/final/internal/metrics"
 )
 
@@ -50,6 +51,7 @@ the container was throttled, or near its limit of memory; yellow is from 80 % on
 	flags.StringVar(&v.format, "format", "table", "table, json, or a template")
 	flags.DurationVar(&v.interval, "interval", time.Second, "time between two looks")
 	flags.Bool("no-trunc", false, "accepted, as Docker's: nothing is cut off")
+	complete(command, completeContainers(s, engine.Running, engine.Paused))
 	return command
 }
 

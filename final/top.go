@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
+	"github.com/simple-container/simple-container/final/internal/engine"
 )
 
 func topCommand(s *session) *cobra.Command {
@@ -38,5 +39,6 @@ The options are those of ps(1), -ef without any; the table that they ask for mus
 		},
 	}
 	command.Flags().SetInterspersed(false)
+	complete(command, once(completeContainers(s, engine.Running)))
 	return command
 }

@@ -35,7 +35,7 @@ func TestTranscript(t *testing.T) {
 		return
 	}
 	w := newPeopleWorld(t)
-	for _, script := range []string{"everyday", "unread", "crash"} {
+	for _, script := range []string{"everyday", "unread", "complete", "crash"} {
 		t.Run(script, func(t *testing.T) { // which waits for its end: scripts are parallel tests
 			testscript.Run(t, testscript.Params{
 				Files: []string{"testdata/transcript/" + script + ".txt"},
