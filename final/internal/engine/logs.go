@@ -69,14 +69,19 @@ func (c *Container) showSoFar(reader *logReader, o LogOptions, show func(Entry) 
 		}
 	}
 	see = o.among(see)
-	if old, err := os.Open(c.path(monitor.OldLog)); err == nil {
-		if reader.file == nil || !isAt(reader.file, old.Name()) { // else it was moved away just now
-			err = (&logReader{file: old}).each(see)
+	before := &logReader{file: c.oldLog(reader)}
+	defer func() { closeAll(before.file) }()
+	if o.Tail >= 0 && o.Since.IsZero() && o.Until.IsZero() { // else it takes a look at each to know which are the last
+		found, err := reader.skip(o.Tail)
+		if err == nil {
+			_, err = before.skip(o.Tail - found)
 		}
-		old.Close()
 		if err != nil {
 			return err
 		}
+	}
+	if err := before.each(see); err != nil {
+		return err
 	}
 	if err := reader.each(see); err != nil {
 		return err
@@ -87,6 +92,19 @@ func (c *Container) showSoFar(reader *logReader, o LogOptions, show func(Entry) 
 		}
 	}
 	return nil
+}
+
+// oldLog opens the log from before the one that is read, if there is one, and it is not that itself, moved away just now.
+func (c *Container) oldLog(current *logReader) *os.File {
+	old, err := os.Open(c.path(monitor.OldLog))
+	if err != nil {
+		return nil
+	}
+	if current.file != nil && isAt(current.file, old.Name()) {
+		old.Close()
+		return nil
+	}
+	return old
 }
 
 // follow shows what is written from now on, until the container has ended. It looks ten times a second.
@@ -123,6 +141,38 @@ func (c *Container) follow(reader *logReader, o LogOptions, show func(Entry) err
 type logReader struct {
 	file *os.File
 	rest []byte // of an entry that is not written to its end
+}
+
+// skip goes to where the last entries begin, and returns how many there are: n, or fewer.
+func (r *logReader) skip(n int) (found int, err error) {
+	if r.file == nil {
+		return 0, nil
+	}
+	at, err := r.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	block := make([]byte, 64<<10)
+	for ends := 0; at > 0; { // of entries, from the last one back: the first is that of the one after which we begin
+		part := block[:min(int64(len(block)), at)]
+		at -= int64(len(part))
+		if _, err := r.file.ReadAt(part, at); err != nil {
+			return 0, err
+		}
+		for i := len(part) - 1; i >= 0; i-- {
+			if part[i] != '\n' {
+				continue
+			}
+			if ends == n {
+				_, err := r.file.Seek(at+int64(i)+1, io.SeekStart)
+				return n, err
+			}
+			ends++
+		}
+		found = ends
+	}
+	_, err = r.file.Seek(0, io.SeekStart)
+	return found, err
 }
 
 func (r *logReader) each(show func(Entry) error) error {
