@@ -106,8 +106,8 @@ func (s set) String() string {
 type sets struct{ bounding, effective, permitted, inheritable, ambient set }
 
 // setsOf reads process.capabilities. A name that nobody knows is refused; a capability that this kernel does
-// not have, or that the runtime does not have itself, cannot be given, and is left out with a warning, as the
-// specification wants it. Without the field there are none: what is not listed is not kept.
+// not have, that the runtime does not have itself, or that another set does not allow, cannot be given, and is
+// left out with a warning, as the specification wants it. Without the field there are none: what is not listed is not kept.
 func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err error) {
 	if c == nil {
 		return sets{}, nil, nil
@@ -139,24 +139,27 @@ func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err 
 			}
 		}
 	}
-	return s, warnings, s.check()
+	return s, append(warnings, s.reduce()...), nil
 }
 
-// check refuses what capset(2) and prctl(2) would, with the words that they lack.
-func (s sets) check() error {
+// reduce leaves out what capset(2) and prctl(2) would refuse, and says so in words, which those lack.
+func (s *sets) reduce() (warnings []string) {
 	for _, rule := range []struct {
-		excess set
-		field  string
-		of     string
+		name string
+		set  *set
+		of   set
+		in   string
 	}{
-		{s.effective &^ s.permitted, "effective", "permitted"},
-		{s.inheritable &^ s.bounding, "inheritable", "bounding"},
-		{s.ambient &^ s.permitted, "ambient", "permitted"},
-		{s.ambient &^ s.inheritable, "ambient", "inheritable"},
+		{"effective", &s.effective, s.permitted, "permitted"},
+		{"inheritable", &s.inheritable, s.bounding, "bounding"},
+		{"ambient", &s.ambient, s.permitted, "permitted"},
+		{"ambient", &s.ambient, s.inheritable & s.bounding, "inheritable"},
 	} {
-		if rule.excess != 0 {
-			return fmt.Errorf("process.capabilities.%s: %v: not among the %s ones", rule.field, rule.excess, rule.of)
+		if excess := *rule.set &^ rule.of; excess != 0 {
+			*rule.set &= rule.of
+			warnings = append(warnings, fmt.Sprintf("process.capabilities.%s: can't raise %s capability %v: not among the %s ones",
+				rule.name, rule.name, excess, rule.in))
 		}
 	}
-	return nil
+	return warnings
 }

@@ -62,7 +62,7 @@ func memoryPolicy(l *op.List, m *specs.LinuxMemoryPolicy) error {
 	if m.Nodes != "" {
 		words, err := numbers(m.Nodes, mostNodes)
 		if err != nil {
-			return fmt.Errorf("linux.memoryPolicy.nodes: %w", err)
+			return fmt.Errorf("linux.memoryPolicy.nodes: invalid memory policy node: %w", err)
 		}
 		nodes, most = op.Ref(op.Words(words...)).As("{"+m.Nodes+"}"), 64*len(words)+1 // the kernel takes 1 off
 	}
@@ -93,14 +93,14 @@ func memoryMode(m *specs.LinuxMemoryPolicy) (int, error) {
 		}
 		return mode, nil
 	}
-	return 0, fmt.Errorf("linux.memoryPolicy.mode: %q: unknown mode", m.Mode)
+	return 0, fmt.Errorf("linux.memoryPolicy.mode: %q: invalid memory policy mode", m.Mode)
 }
 
 func memoryFlagsOf(names []specs.MemoryPolicyFlagType) (flags uint64, err error) {
 	for i, name := range names {
 		at := slices.IndexFunc(memoryFlags, func(f op.Flag) bool { return f.Name == string(name) })
 		if at < 0 {
-			return 0, fmt.Errorf("linux.memoryPolicy.flags[%d]: %q: unknown flag", i, name)
+			return 0, fmt.Errorf("linux.memoryPolicy.flags[%d]: %q: invalid memory policy flag", i, name)
 		}
 		flags |= memoryFlags[at].Value
 	}

@@ -64,15 +64,12 @@ func scheduler(l *op.List, s *specs.Scheduler) error {
 	return nil
 }
 
-// checkScheduler refuses what the kernel would quietly do without.
+// checkScheduler refuses what the kernel would quietly do without; but for nice, which engines send along with any policy.
 func checkScheduler(s *specs.Scheduler) error {
 	realtime := s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR
-	fair := s.Policy == specs.SchedOther || s.Policy == specs.SchedBatch || s.Policy == specs.SchedIdle
 	switch {
 	case s.Nice < -20 || s.Nice > 19:
 		return fmt.Errorf("process.scheduler.nice: %d: want -20 to 19", s.Nice)
-	case s.Nice != 0 && !fair:
-		return fmt.Errorf("process.scheduler.nice: %d: not with %s", s.Nice, s.Policy)
 	case s.Priority != 0 && !realtime:
 		return fmt.Errorf("process.scheduler.priority: %d: not with %s", s.Priority, s.Policy)
 	case s.Runtime|s.Deadline|s.Period != 0 && s.Policy != specs.SchedDeadline:

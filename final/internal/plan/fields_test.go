@@ -42,7 +42,7 @@ var fields = []struct{ path, value, refused, by string }{
 	{"process.capabilities.effective", `["CAP_CHOWN"]`, "", ""},
 	{"process.capabilities.inheritable", `["CAP_KILL"]`, "", ""},
 	{"process.capabilities.permitted", `["CAP_CHOWN"]`, "", ""},
-	{"process.capabilities.ambient", `["CAP_NET_RAW"]`, "process.capabilities.ambient", ""},
+	{"process.capabilities.ambient", `["CAP_CHOWN"]`, "", ""},
 	{"process.rlimits.", ``, "", byParent}, // but for the last word about RLIMIT_NOFILE
 	{"process.noNewPrivileges", `true`, "", ""},
 	{"process.apparmorProfile", `"strict"`, `process.apparmorProfile`, ""}, // the tests' machine has no LSM
@@ -111,7 +111,7 @@ const whole = `{
 	"ociVersion": "1.3.0", "root": {"path": "rootfs"},
 	"process": {
 		"args": ["sh"], "cwd": "/", "user": {"uid": 1, "gid": 1},
-		"capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL", "CAP_CHOWN"], "inheritable": []},
+		"capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL", "CAP_CHOWN"], "inheritable": ["CAP_CHOWN"]},
 		"scheduler": {"policy": "SCHED_OTHER"}, "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 1}
 	},
 	"mounts": [{"destination": "/a", "type": "tmpfs", "source": "tmpfs"}],
