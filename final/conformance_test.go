@@ -155,8 +155,8 @@ func TestCommandLine(t *testing.T) {
 			code int
 			want string // a regular expression
 		}{
-			{"--version", 0, `^runc version \d+\.\d+\.\d+.*\nspec: 1\.`},
-			{"list -f json", 0, `^null\n$`},
+			{"--version", 0, `^runc version \d+\.\d+\.\d+.*\ncommit: \S+\nspec: 1\.`},
+			{"list -f json", 1, `no such file or directory`}, // the root was named, and nothing is there,
 			{"state ID", 1, `container does not exist`},
 			{"kill ID 9", 1, `container does not exist`},
 			{"delete ID", 1, `container does not exist`},
@@ -176,7 +176,7 @@ func TestCommandLine(t *testing.T) {
 			{"start ID", 0, `^$`},
 			{"start ID", 1, `cannot start`},
 			{"delete ID", 1, `running`},
-			{"list --format=json", 0, `"id": "ID"`},
+			{"list --format=json", 0, `"id":"ID"`},
 			{"list -q", 0, `^ID\n$`},
 			{"exec ID sh -c exit 7", 7, `^$`},
 			{"exec ID nowhere", 255, `executable file not found in \$PATH`},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,7 @@ func (f *execFlags) add(flags *flagSet) {
 	flags.BoolVarP(&f.terminal, "tty", "t", false, "give it a terminal")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait")
 	flags.IntVar(&f.PreserveFDs, "preserve-fds", 0, "how many descriptors from 3 on the command gets")
-	flags.StringVar(&f.Cgroup, "cgroup", "", "cgroup below the container's")
+	flags.StringArrayVarP(&f.Cgroups, "cgroup", "", nil, "cgroup below the container's: PATH, or on v1 CONTROLLER[,...]:PATH")
 	flags.BoolVar(&f.IgnorePaused, "ignore-paused", false, "also in a paused container: it runs when that goes on")
 }
 
@@ -132,7 +133,8 @@ func (f *execFlags) processOf(c *runtime.Container, args []string) (*specs.Proce
 	return p, err
 }
 
-// addCapabilities gives the process further capabilities, not to be inherited.
+// addCapabilities gives the process further capabilities. What the container lets its processes inherit anyway,
+// they have at once, whoever they run as: that is the ambient set (capabilities(7)).
 func (f *execFlags) addCapabilities(p *specs.Process) {
 	if len(f.capabilities) == 0 {
 		return
@@ -142,6 +144,11 @@ func (f *execFlags) addCapabilities(p *specs.Process) {
 	}
 	for _, set := range []*[]string{&p.Capabilities.Bounding, &p.Capabilities.Effective, &p.Capabilities.Permitted} {
 		*set = append(*set, f.capabilities...)
+	}
+	for _, name := range f.capabilities {
+		if slices.Contains(p.Capabilities.Inheritable, name) {
+			p.Capabilities.Ambient = append(p.Capabilities.Ambient, name)
+		}
 	}
 }
 

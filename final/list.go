@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -17,6 +18,9 @@ var listVerb = verb{"list", "List the containers", 0, 0,
 		quiet := flags.BoolP("quiet", "q", false, "only the ids")
 		return func(s *session, _ []string) error {
 			states, err := s.states()
+			if err == nil && s.placed { // a place that was named, and is none, was mistyped
+				_, err = os.Stat(s.root)
+			}
 			switch {
 			case err != nil:
 				return err
@@ -26,7 +30,7 @@ var listVerb = verb{"list", "List the containers", 0, 0,
 				}
 				return nil
 			case *format == "json":
-				return printJSON(states)
+				return json.NewEncoder(os.Stdout).Encode(states) // in one line, as runc
 			case *format == "table":
 				return printStates(states)
 			}

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +28,12 @@ const version = "1.0.0"
 // A session is what the flags before the verb say. They are runc's.
 type session struct {
 	root     string
+	placed   bool // the root was named
 	log      string
 	format   string
 	systemd  bool
 	explain  bool
+	debug    bool
 	executor string // the executor: stub or reexec
 	version  bool
 	help     bool
@@ -47,7 +51,7 @@ func (s *session) flags() *flagSet {
 	flags.StringVar(&s.root, "root", kernel.OCIStateDir, "directory of the containers' states")
 	flags.StringVar(&s.log, "log", "", "file for errors, beside the standard error, and for warnings, in its place")
 	flags.StringVar(&s.format, "log-format", "text", "of that file: text or json")
-	flags.Bool("debug", false, "accepted, as runc's")
+	flags.BoolVar(&s.debug, "debug", false, "have each kernel call in the log, too")
 	flags.BoolVar(&s.systemd, "systemd-cgroup", false, "let systemd make the cgroups")
 	flags.BoolVar(&s.explain, "explain", false, "say every kernel call, with the shell command that does the same")
 	flags.StringVar(&s.executor, "executor", "stub", "the container side: stub, or reexec for the one in Go")
@@ -78,12 +82,11 @@ func parseGlobals(args []string) (s *session, rest []string, err error) {
 	if s.dataRoot, err = filepath.Abs(s.dataRoot); err != nil {
 		return nil, nil, err
 	}
-	placed := false
 	flags.Visit(func(f *flag) {
-		placed = placed || f.Name == "root"
+		s.placed = s.placed || f.Name == "root"
 		s.oci = s.oci || !slices.Contains([]string{"data-root", "explain", "executor", "version", "help"}, f.Name)
 	})
-	if !placed {
+	if !s.placed {
 		s.root = ownRoot()
 	}
 	rest = flags.Args()
@@ -105,6 +108,9 @@ func (s *session) runtime() *runtime.Runtime {
 		door.Explain = os.Stderr
 		signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // a reader that goes away must not end us half-way
 	}
+	if s.debug && !s.explain {
+		door.Explain = &debugLog{session: s}
+	}
 	return &runtime.Runtime{Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.executor == "reexec"}
 }
 
@@ -122,8 +128,11 @@ func (s *session) finish(err error) int {
 // record appends a line to the log, if there is one. Engines take the last line of level error.
 func (s *session) record(level, message string) {
 	if s.log == "" {
-		if level == "warning" {
+		switch level {
+		case "warning":
 			fmt.Fprintln(os.Stderr, "final: warning:", visible(message))
+		case "debug":
+			s.line(os.Stderr, level, message)
 		}
 		return
 	}
@@ -133,12 +142,35 @@ func (s *session) record(level, message string) {
 		return
 	}
 	defer file.Close()
+	s.line(file, level, message)
+}
+
+// line writes one line of a log, in the format that was asked for.
+func (s *session) line(file io.Writer, level, message string) {
 	now := time.Now().Format(time.RFC3339)
 	if s.format == "json" {
 		_ = json.NewEncoder(file).Encode(map[string]string{"level": level, "msg": message, "time": now})
 		return
 	}
 	fmt.Fprintf(file, "time=%q level=%s msg=%q\n", now, level, message)
+}
+
+// debugLog passes what --explain would say to the log, line by line.
+type debugLog struct {
+	session *session
+	begun   []byte // of a line
+}
+
+func (d *debugLog) Write(text []byte) (int, error) {
+	d.begun = append(d.begun, text...)
+	for {
+		line, rest, whole := bytes.Cut(d.begun, []byte("\n"))
+		if !whole {
+			return len(text), nil
+		}
+		d.session.record("debug", string(line))
+		d.begun = rest
+	}
 }
 
 // A verb is a command of the OCI runtime.
@@ -242,10 +274,22 @@ var (
 
 var versionVerb = verb{"version", "Print the version", 0, 0, func(*flagSet) func(*session, []string) error {
 	return func(*session, []string) error {
-		fmt.Printf("runc version %s (simple-container final)\nspec: %s\n", version, specs.Version)
+		fmt.Printf("runc version %s (simple-container final)\ncommit: %s\nspec: %s\n", version, commit(), specs.Version)
 		return nil
 	}
 }}
+
+// commit is what this program was built from, as far as the compiler was told.
+func commit() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value
+			}
+		}
+	}
+	return "unknown"
+}
 
 // unsupported is a verb that runc has and this runtime does not.
 func unsupported(name string) verb {

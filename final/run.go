@@ -98,11 +98,20 @@ func newForeground(socket string, detach bool, terminal func() (bool, error)) (*
 	if detach {
 		return nil, errors.New("process.terminal: a detached process with a terminal wants --console-socket")
 	}
-	if !slices.ContainsFunc([]int{0, 1, 2}, term.IsTerminal) {
+	if !slices.ContainsFunc([]int{0, 1, 2}, term.IsTerminal) && !hasTerminal() {
 		return nil, errors.New("process.terminal: true, and none of the standard streams is a terminal: set it to false, or use --console-socket")
 	}
 	f.ours, f.socket, err = console.Pair()
 	return f, err
+}
+
+// hasTerminal tells whether the session has a terminal, although the standard streams lead elsewhere (tty(4)).
+func hasTerminal() bool {
+	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	return terminal.Close() == nil
 }
 
 // attach connects our terminal with the process's.

@@ -8,6 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
@@ -18,7 +22,13 @@ var specVerb = verb{"spec", "Write a config.json to begin with", 0, 0,
 		rootless := flags.Bool("rootless", false, "for a user namespace whose root is the user who calls")
 		return func(*session, []string) error {
 			path := filepath.Join(*bundle, "config.json")
-			text, err := json.MarshalIndent(runtime.ExampleSpec(*rootless), "", "\t")
+			s := runtime.ExampleSpec(*rootless)
+			if !unified() {
+				s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+					return n.Type == specs.CgroupNamespace
+				})
+			}
+			text, err := json.MarshalIndent(s, "", "\t")
 			if err != nil {
 				return err
 			}
@@ -33,3 +43,10 @@ var specVerb = verb{"spec", "Write a config.json to begin with", 0, 0,
 			return errors.Join(err, file.Close())
 		}
 	}}
+
+// unified tells whether cgroup v2 is all there is. With v1 it is usual that a container sees where it is in the
+// trees, and who writes a config.json after this one counts on it.
+func unified() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+}

@@ -31,6 +31,7 @@ func Enter(l *op.List, dirs []string) {
 		open := op.Open(dir+"/tasks", unix.O_WRONLY, tasks)
 		write := op.Write(op.Val(tasks), "0")
 		write.Means, write.Shell = "write "+dir+`/tasks "0"`, "echo $$ > "+op.Shell(dir+"/tasks")
+		open.Means = "cgroup: adding pid to " + dir
 		if i == 0 {
 			open.Why = "into the container's cgroups, which have their limits already"
 		}

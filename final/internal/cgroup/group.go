@@ -3,6 +3,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -141,7 +142,7 @@ func (g *Group) Dir() (*os.File, error) {
 	}
 	fd, err := unix.Open(p.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", p.dir, err)
+		return nil, fmt.Errorf("cgroup: adding pid to %s: %w", p.dir, err)
 	}
 	return os.NewFile(uintptr(fd), p.dir), nil
 }
@@ -171,19 +172,48 @@ func (p *part) add(door *kernel.Door, pid int) error {
 	return err
 }
 
-// Below returns the group at a path below this one, in every tree.
-func (g *Group) Below(path string) (*Group, error) {
-	if !filepath.IsLocal(path) {
-		return nil, fmt.Errorf("cgroup %q: want a path below the container's own", path)
-	}
-	if g.None() {
-		return nil, fmt.Errorf("cgroup %q: %w", path, errNone)
-	}
+// Below returns the groups at paths below this one. A path is one in every tree, or in those of
+// some controllers of v1, as in cpu,cpuacct:PATH; where nothing is said, it is this group.
+func (g *Group) Below(paths ...string) (*Group, error) {
 	below := &Group{}
 	for _, p := range g.parts {
-		below.parts = append(below.parts, &part{Hierarchy: p.Hierarchy, dir: filepath.Join(p.dir, path)})
+		below.parts = append(below.parts, &part{Hierarchy: p.Hierarchy, dir: p.dir})
+	}
+	for _, text := range paths {
+		if g.None() {
+			return nil, fmt.Errorf("cgroup %q: %w", text, errNone)
+		}
+		controllers, path, some := strings.Cut(text, ":")
+		if !some {
+			controllers, path = "", text
+		}
+		path = cmp.Or(strings.TrimLeft(path, "/"), ".")
+		if !filepath.IsLocal(path) {
+			return nil, fmt.Errorf("cgroup %q: bad sub cgroup path: want one below the container's own", text)
+		}
+		if err := g.choose(below, controllers, path); err != nil {
+			return nil, fmt.Errorf("cgroup %q: %w", text, err)
+		}
 	}
 	return below, nil
+}
+
+// choose takes the path in the trees of these controllers, in all of them if none is named.
+func (g *Group) choose(below *Group, controllers, path string) error {
+	for name := range strings.SplitSeq(controllers, ",") {
+		known := false
+		for i, p := range g.parts {
+			if name != "" && name != "name="+p.Name && !slices.Contains(p.Controllers, name) {
+				continue
+			}
+			known = true
+			below.parts[i].dir = filepath.Join(p.dir, path)
+		}
+		if !known {
+			return fmt.Errorf("unknown controller %s: the container has no group of it", name)
+		}
+	}
+	return nil
 }
 
 // Of returns the group that a process of this group is in by now: an init inside the container may have made

@@ -97,6 +97,44 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// TestBelow: a path below is one in every tree, or in those of the controllers before it, and never one elsewhere.
+func TestBelow(t *testing.T) {
+	g := &Group{parts: []*part{
+		{dir: "/cpu/a", Hierarchy: Hierarchy{Version: 1, Controllers: []string{"cpu", "cpuacct"}}},
+		{dir: "/systemd/a", Hierarchy: Hierarchy{Version: 1, Name: "systemd"}},
+		{dir: "/unified/a", Hierarchy: Hierarchy{Version: 2, Controllers: []string{"pids"}}},
+	}}
+	for _, test := range []struct {
+		paths []string
+		want  []string
+		err   string
+	}{
+		{nil, []string{"/cpu/a", "/systemd/a", "/unified/a"}, ""},
+		{[]string{"/"}, []string{"/cpu/a", "/systemd/a", "/unified/a"}, ""},
+		{[]string{"b/c"}, []string{"/cpu/a/b/c", "/systemd/a/b/c", "/unified/a/b/c"}, ""},
+		{[]string{"cpu,cpuacct:b", "name=systemd:/c"}, []string{"/cpu/a/b", "/systemd/a/c", "/unified/a"}, ""},
+		{[]string{"pids:b"}, []string{"/cpu/a", "/systemd/a", "/unified/a/b"}, ""},
+		{[]string{".."}, nil, `cgroup "..": bad sub cgroup path`},
+		{[]string{"cpu:../a-sibling"}, nil, `cgroup "cpu:../a-sibling": bad sub cgroup path`},
+		{[]string{"whaaat:/"}, nil, `cgroup "whaaat:/": unknown controller whaaat`},
+	} {
+		below, err := g.Below(test.paths...)
+		if err != nil || test.err != "" {
+			if err == nil || test.err == "" || !strings.HasPrefix(err.Error(), test.err) {
+				t.Errorf("%q: %v, want %s", test.paths, err, test.err)
+			}
+			continue
+		}
+		var got []string
+		for _, p := range below.parts {
+			got = append(got, p.dir)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", test.paths, diff)
+		}
+	}
+}
+
 // A group with processes cannot hand controllers down (v2). That is no error until there is a limit to set,
 // and then the error says so.
 func TestNoInternalProcesses(t *testing.T) {

@@ -97,6 +97,10 @@ func (s *scopes) bundle(path string) string {
 	spec.Process.Rlimits = nil // not everybody may raise them
 	spec.Root.Path = os.Getenv("ROOTFS")
 	spec.Linux.CgroupsPath, spec.Linux.Resources = path, typical()
+	cgroups := specs.LinuxNamespace{Type: specs.CgroupNamespace}
+	if !slices.Contains(spec.Linux.Namespaces, cgroups) { // where there is v1 too
+		spec.Linux.Namespaces = append(spec.Linux.Namespaces, cgroups)
+	}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		s.Fatal(err)

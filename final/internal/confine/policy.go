@@ -50,7 +50,7 @@ func (p *policy) add(s specs.LinuxSyscall, where string) error {
 	for i, name := range s.Names {
 		if name == "" || name == "write" && ret == unix.SECCOMP_RET_USER_NOTIF {
 			// The container writes to say that its listener is there; it would wait for an answer from nobody.
-			return fmt.Errorf("%s.names[%d]: %q: not possible with %s", where, i, name, s.Action)
+			return fmt.Errorf("%s.names[%d]: %s cannot be used for the %s syscall", where, i, s.Action, name)
 		}
 		p.addName(name, first, end)
 		p.addPart(name, ret, len(s.Args) == 0)

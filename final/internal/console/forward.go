@@ -22,6 +22,7 @@ type Forwarder struct {
 	in, out *os.File
 	master  *os.File
 	keys    KeyFilter
+	plain   bool // out is no terminal: lines end as in files
 
 	guard    *guard         // nil if in is no terminal
 	resized  chan os.Signal // nil if neither of ours is
@@ -34,7 +35,7 @@ type Forwarder struct {
 // Forward begins to carry between in and out, and the master of a container's terminal, which it takes over. Without in
 // nothing is typed. The keys, typed in a row where in is a terminal, say that its person wants to go; nil for none.
 func Forward(in, out, master *os.File, keys []byte) (*Forwarder, error) {
-	f := &Forwarder{in: in, out: out, master: master, detached: make(chan struct{})}
+	f := &Forwarder{in: in, out: out, master: master, plain: !term.IsTerminal(int(out.Fd())), detached: make(chan struct{})}
 	woken, stop, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("pipe: %w", errors.Join(err, master.Close()))
@@ -50,6 +51,9 @@ func Forward(in, out, master *os.File, keys []byte) (*Forwarder, error) {
 	}
 	if terminal := terminalOf(in, out); terminal != nil {
 		f.follow(terminal)
+	}
+	if f.plain {
+		f.endLinesPlainly()
 	}
 	f.work.Go(func() {
 		defer woken.Close()
@@ -96,6 +100,12 @@ func (f *Forwarder) raw(modes *unix.Termios) (err error) {
 	if _, err = term.MakeRaw(int(f.in.Fd())); err != nil {
 		return errors.Join(fmt.Errorf("ioctl %s: TCSETS: %w", f.in.Name(), err), f.guard.end())
 	}
+	if f.plain { // whoever reads out may write to our terminal, and counts on it to begin each line at the left
+		if now, err := unix.IoctlGetTermios(int(f.in.Fd()), unix.TCGETS); err == nil {
+			now.Oflag |= modes.Oflag & unix.OPOST
+			_ = unix.IoctlSetTermios(int(f.in.Fd()), unix.TCSETS, now)
+		}
+	}
 	return nil
 }
 
@@ -121,6 +131,19 @@ func Size(in, out *os.File) *specs.Box {
 		return nil // it has hung up
 	}
 	return &specs.Box{Height: uint(size.Row), Width: uint(size.Col)}
+}
+
+// endLinesPlainly has the container's terminal add no carriage return to the end of a line (ONLCR, termios(3)).
+// On a screen that begins the next one at the left; a file or a pipe is to have what the container wrote.
+func (f *Forwarder) endLinesPlainly() {
+	_ = f.control(func(master int) error {
+		modes, err := unix.IoctlGetTermios(master, unix.TCGETS)
+		if err != nil {
+			return err
+		}
+		modes.Oflag &^= unix.ONLCR
+		return unix.IoctlSetTermios(master, unix.TCSETS, modes)
+	}) // one that has hung up writes no lines
 }
 
 // follow keeps the container's terminal as large as ours. The first size is set before it returns.

@@ -186,7 +186,7 @@ func TestNoOutputIsLost(t *testing.T) {
 
 // TestEndOfInput: the end of a file is Ctrl-D to a program that reads lines.
 func TestEndOfInput(t *testing.T) {
-	for input, want := range map[string]string{"a\nb\n": "2 4\r\n", "a\nb": "1 3\r\n", "": "0 0\r\n"} {
+	for input, want := range map[string]string{"a\nb\n": "2 4\n", "a\nb": "1 3\n", "": "0 0\n"} { // as in files: no \r
 		master, command := program(t, "stty -echo; echo ready; wc -lc | tr -s ' ' | sed 's/^ //'")
 		until(t, master, "ready")
 		if err := master.SetReadDeadline(time.Time{}); err != nil {

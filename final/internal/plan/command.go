@@ -56,9 +56,9 @@ func (c *create) findCommand() error {
 		if i > 0 {
 			choose.Label = fmt.Sprintf("path %d", i)
 		}
-		access := op.Op{Name: "faccessat", Nr: unix.SYS_FACCESSAT, Args: []op.Arg{
-			op.AtFdcwd(), op.Str(candidate), op.Int(unix.X_OK).As("X_OK"),
-		}, Why: "is there a command, and may this user run it?"}
+		access := op.Op{Name: "faccessat2", Nr: unix.SYS_FACCESSAT2, Args: []op.Arg{
+			op.AtFdcwd(), op.Str(candidate), op.Int(unix.X_OK).As("X_OK"), op.Int(unix.AT_EACCESS).As("AT_EACCESS"),
+		}, Why: "is there a command, and may this user run it, by permission or by capability (Linux 5.8)?"}
 		isDir := op.Openat2(op.AtFdcwd(), candidate, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_MAGICLINKS, nil)
 		isDir.Accept, isDir.Accepted, isDir.Means = []unix.Errno{unix.ENOTDIR}, "found", fmt.Sprintf("exec: %q", name)
 		isDir.Why = "or is it a directory? Or a link of /proc: this very process's program (CVE-2019-5736)?"

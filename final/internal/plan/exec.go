@@ -41,14 +41,18 @@ func Exec(s *specs.Spec, p *specs.Process, o Options) (*op.List, error) {
 }
 
 // Hook returns the container side of a hook: a program that runs in the container's namespaces, and is not
-// confined. What is not of the container's file system when it runs, is not of the hook's.
-func Hook(path string, args, env []string, o Options) *op.List {
+// confined. What is not of the container's file system when it runs, is not of the hook's. It begins in dir, the
+// container's root as the host has it, if it can get there.
+func Hook(path, dir string, args, env []string, o Options) *op.List {
 	c := &create{List: &op.List{}, spec: &specs.Spec{}, o: o}
 	c.Fail(op.Int(o.Sync), 1)
 	closeRange := op.CloseRange(c.o.First, 0)
 	closeRange.Why = "nothing that was inherited by mistake"
 	c.Add(closeRange)
 	c.join()
+	chdir := op.Chdir(dir)
+	chdir.Why, chdir.Accept = "where hooks that mount expect to be", []unix.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES}
+	c.Add(chdir)
 	_ = c.appear() // it has no errors
 	c.keep(3, "the hook gets the standard streams, and nothing else")
 	c.Add(execve(op.Str(path), args, op.Strings(env)))

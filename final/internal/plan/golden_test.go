@@ -111,7 +111,7 @@ func TestGolden(t *testing.T) {
 // TestHookPlan: a hook joins, and becomes its program.
 func TestHookPlan(t *testing.T) {
 	o := Options{Descriptors: Descriptors{Sync: 3, Target: 4, First: 5}, TargetKinds: unix.CLONE_NEWNS | unix.CLONE_NEWNET}
-	list := Hook("/usr/bin/hook", []string{"hook", "one two"}, []string{"A=b"}, o)
+	list := Hook("/usr/bin/hook", "/bundle/rootfs", []string{"hook", "one two"}, []string{"A=b"}, o)
 	golden(t, "testdata/hook.plan", text(list))
 	if _, err := list.Encode(); err != nil {
 		t.Error(err)

@@ -142,7 +142,7 @@ func (c *create) enterNamespaces() error {
 	if set.alone() {
 		c.haveOneThread()
 	}
-	for _, join := range []struct {
+	joins := []struct {
 		fd   int
 		kind int
 		what string
@@ -150,7 +150,11 @@ func (c *create) enterNamespaces() error {
 		{c.o.User, unix.CLONE_NEWUSER, "user"},
 		{c.o.Mount, unix.CLONE_NEWNS, "mount"},
 		{c.o.Time, unix.CLONE_NEWTIME, "time"},
-	} {
+	}
+	if !c.o.Rootless { // root may join all of them, until it is only that of a user namespace which may not own the others
+		slices.Reverse(joins)
+	}
+	for _, join := range joins {
 		if join.fd != 0 {
 			setns := op.Setns(op.Int(join.fd), join.kind)
 			setns.Why = "the " + join.what + " namespace of the spec, which only a process with one thread may join"

@@ -3,8 +3,6 @@
 package plan
 
 import (
-	"fmt"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/confine"
@@ -103,7 +101,7 @@ func (c *create) passListener(listener *op.Var) {
 func execve(file op.Arg, args []string, env *op.Data) op.Op {
 	return op.Op{Name: "execve", Nr: unix.SYS_EXECVE, Args: []op.Arg{
 		file, op.Ref(op.Strings(args)), op.Ref(env),
-	}, Why: "become the command", Means: fmt.Sprintf("exec %q", args[0])}
+	}, Why: "become the command", Means: "exec " + args[0]}
 }
 
 // end is where the jumps lead of a process that is not needed any more.

@@ -57,13 +57,18 @@ func (b *builder) pivotRoot() {
 // moveRoot is for a root that is an initramfs, of which pivot_root(2) says EINVAL. The host's tree stays
 // mounted, under the container's: what keeps it from sight is the lack of a way there.
 //
-// Before, /proc and /sys go: as long as they are mounted whole anywhere in the namespace, the kernel lets a
+// Before, every procfs and sysfs goes: as long as they are mounted whole anywhere in the namespace, the kernel lets a
 // user namespace mount new ones, without the masks.
 func (b *builder) moveRoot() {
-	for _, path := range []string{"/proc", "/sys"} {
+	for _, path := range b.Bare {
 		o := typed(unmount(path), "no procfs or sysfs without masks may stay", "umount", "-l", path)
-		o.Accept = []unix.Errno{unix.EINVAL, unix.EPERM, unix.ENOENT} // no mount, a locked one, no directory
+		o.Accept = []unix.Errno{unix.EINVAL, unix.EPERM, unix.ENOENT, unix.EACCES} // gone already, a locked one, out of reach
 		b.add(o)
+		if b.UserNamespace {
+			cover := typed(op.Mount(op.Str("tmpfs"), op.Str(path), "tmpfs", 0, ""), "one that is locked is covered", "mount", "-t", "tmpfs", "tmpfs", path)
+			cover.Accept = []unix.Errno{unix.EPERM, unix.ENOENT, unix.ENOTDIR, unix.EACCES}
+			b.add(cover)
+		}
 	}
 	b.add(
 		typed(op.Mount(op.Str("."), op.Str("/"), "", unix.MS_MOVE, ""),

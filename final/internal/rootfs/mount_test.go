@@ -11,9 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/op"
 )
 
 // TestBind: what options make of a bind mount, and of the mounts below it.
@@ -240,6 +242,76 @@ func TestOverlay(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestSourceInside: the source of a bind mount may be what an earlier mount has brought into the container's tree.
+func TestSourceInside(t *testing.T) {
+	variants(t, func(t *testing.T, l launch) {
+		volume := t.TempDir()
+		if err := errors.Join(os.Mkdir(volume+"/x", 0o755), os.WriteFile(volume+"/x/file", []byte("brought"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		l.spec, l.o.Root = docker(), image(t)
+		bind := []string{"rbind", "rprivate"}
+		l.spec.Mounts = append(l.spec.Mounts,
+			specs.Mount{Destination: "/mnt", Source: volume, Options: bind},
+			specs.Mount{Destination: "/again", Source: l.o.Root + "/mnt/x", Options: bind},
+			specs.Mount{Destination: "/alone", Source: l.o.Root + "/mnt/x/file", Options: bind})
+		c := l.must(t)
+		for _, path := range []string{"/again/file", "/alone"} {
+			if text := read(t, c.root+path); text != "brought" {
+				t.Errorf("%s has %q", path, text)
+			}
+		}
+	})
+}
+
+// TestMaskedTwice: what engines and users both want masked is mounted over once.
+func TestMaskedTwice(t *testing.T) {
+	variants(t, func(t *testing.T, l launch) {
+		l.spec, l.o.Root = docker(), image(t)
+		l.spec.Linux.MaskedPaths = []string{"/etc", "/etc/hosts", "/etc", "/etc"}
+		count := 0
+		mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", l.must(t).pid))
+		for line := range strings.Lines(string(mounts)) {
+			if fields := strings.Fields(line); fields[4] == "/etc" {
+				count++
+			}
+		}
+		if count != 1 || err != nil {
+			t.Errorf("%d mounts, %v, want one:\n%s", count, err, mounts)
+		}
+	})
+}
+
+// TestNothingBare: where the root is moved, no procfs and no sysfs of the host stays mounted, wherever it is: a user
+// namespace in the container could mount one without masks as long as there is one.
+func TestNothingBare(t *testing.T) {
+	at := t.TempDir()
+	if err := unix.Mount("proc", at, "proc", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(at, unix.MNT_DETACH)
+	o, s := Options{Root: image(t), NoPivot: true}, docker()
+	if err := Survey(s, &o); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(o.Bare, at) || !slices.Contains(o.Bare, "/proc") || slices.Index(o.Bare, at) > slices.Index(o.Bare, "/proc") {
+		t.Errorf("to be unmounted: %q; want %s, and /proc after it", o.Bare, at)
+	}
+	l := &op.List{}
+	if err := Enter(l, s, o, op.NewVar("root")); err != nil {
+		t.Fatal(err)
+	}
+	taken := ""
+	for _, o := range l.Ops {
+		taken += o.String() + "\n"
+	}
+	for _, path := range o.Bare {
+		if !strings.Contains(taken, `umount2("`+path+`", MNT_DETACH)`) {
+			t.Errorf("%s stays:\n%s", path, taken)
+		}
+	}
 }
 
 // TestNoPivot moves the root, where it cannot be pivoted.

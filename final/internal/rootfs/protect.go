@@ -4,6 +4,7 @@ package rootfs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -31,7 +32,10 @@ func Protect(l *op.List, s *specs.Spec, o Options, root *op.Var) error {
 			b.field = "linux.readonlyPaths: " + path
 			b.readOnlyPath(path)
 		}
-		for _, path := range s.Linux.MaskedPaths {
+		for i, path := range s.Linux.MaskedPaths {
+			if slices.Contains(s.Linux.MaskedPaths[:i], path) {
+				continue // engines add theirs to those of the user
+			}
 			b.field = "linux.maskedPaths: " + path
 			b.mask(path)
 		}

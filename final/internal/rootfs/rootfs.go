@@ -36,7 +36,8 @@ type Options struct {
 	MountSetattr  bool // mount_setattr(2) works, since Linux 5.12
 	Kcore         bool // the kernel has /proc/kcore
 
-	Cgroup Cgroup // how a mount of type cgroup is made
+	Bare   []string // what is to go if the root is moved: the host's mounts of procfs and sysfs, the last one first
+	Cgroup Cgroup   // how a mount of type cgroup is made
 
 	// Sites are what Survey found for the mounts of the spec, by their index. Without it, each component of
 	// a destination is made if it is missing, and sources are directories.

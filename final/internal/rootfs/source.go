@@ -35,6 +35,9 @@ func (b *builder) prepares(i int) bool {
 	case o.copyUp:
 		return b.spec.Mounts[i].Type == "tmpfs"
 	}
+	if _, ok := b.inside(i); ok && !mapped {
+		return false
+	}
 	return o.bind != 0 && (mapped || b.UserNamespace && os.Geteuid() == 0)
 }
 

@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -33,7 +35,26 @@ func Survey(s *specs.Spec, o *Options) error {
 		}
 	}
 	o.Sites = b.sites
+	if o.NoPivot {
+		if o.Bare, err = bare(o.Root); err != nil {
+			return err
+		}
+	}
 	return b.surveyDevices()
+}
+
+// bare lists the mounts of procfs and sysfs that are not below the root, the last one first.
+func bare(root string) (list []string, err error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("proc", "sysfs"))
+	if err != nil {
+		return nil, fmt.Errorf("read mountinfo: %w", err)
+	}
+	for _, m := range slices.Backward(mounts) {
+		if !strings.HasPrefix(m.Mountpoint, root+"/") {
+			list = append(list, m.Mountpoint)
+		}
+	}
+	return list, nil
 }
 
 // survey looks at the place and the source of a mount. The mounts before it have been looked at.
@@ -52,11 +73,22 @@ func (b *builder) survey(i int) (site Site, err error) {
 		if errors.Is(err, fs.ErrPermission) { // another user's, for an unprivileged parent: the mount will tell
 			return site, nil
 		}
+		if inside, ok := b.inside(i); ok && errors.Is(err, fs.ErrNotExist) { // what an earlier mount brings
+			mode, _ := b.look(inside, i)
+			site.File = mode&unix.S_IFMT != unix.S_IFDIR && mode != 0
+			return site, nil
+		}
 		return site, fmt.Errorf("source: %w", err)
 	}
 	site.File = !info.IsDir()
 	site.Flags, site.Proc = mountFlags(b.source(i))
 	return site, nil
+}
+
+// inside tells whether the source of a bind mount is in the container's own tree, and where. Mounts that come
+// before may have brought it, so the container side alone finds it.
+func (b *builder) inside(i int) (target string, ok bool) {
+	return strings.CutPrefix(path.Clean(b.source(i)), b.Root+"/")
 }
 
 const mostLinks = 40 // that the kernel follows in one path (path_resolution(7))

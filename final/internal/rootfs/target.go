@@ -53,7 +53,11 @@ func (b *builder) open(target string, exists int, file, real bool) *op.Var {
 		if real {
 			why += ": no symbolic link in the way"
 		}
-		b.add(because(op.Openat2(op.Val(b.root), strings.Join(names[:i+1], "/"), flags, resolve, next), why))
+		open := op.Openat2(op.Val(b.root), strings.Join(names[:i+1], "/"), flags, resolve, next)
+		if real {
+			open.Means = b.field + ": must be mounted on ordinary directory"
+		}
+		b.add(because(open, why))
 		dir = next
 	}
 	return dir

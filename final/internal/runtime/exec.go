@@ -25,10 +25,11 @@ type ExecOptions struct {
 	PidfdSocket  string
 	Console      *os.File // a connected socket that gets the terminal; nil without process.terminal
 	PreserveFDs  int
-	Cgroup       string // below the container's; empty is the container's own
+	Cgroups      []string // below the container's: PATH, or of one tree of v1 CONTROLLER:PATH; none is its own
 	IgnorePaused bool
 
-	path string // what to execute, if it is not Process.Args[0]: a hook
+	path     string // what to execute, if it is not Process.Args[0]: a hook
+	wholeEnv bool   // the environment is the whole of it, as it is: a hook's
 }
 
 // Exec starts one more process in a running container and returns it when its command runs. It is our child.
@@ -115,8 +116,8 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		options.Console = h.add(o.Console)
 	}
 	options.First = len(h.files)
-	if o.path == "" { // a hook gets what it is said to get
-		giveHome(o.Process, fmt.Sprintf("/proc/self/fd/%d", target.root.Fd()))
+	if !o.wholeEnv {
+		settleEnv(o.Process, fmt.Sprintf("/proc/self/fd/%d", target.root.Fd()))
 	}
 	inheritLabels(o.Process, s.Process)
 	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
@@ -126,7 +127,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 	if err := checkGroups(o.Process, options.Host.DenySetgroups); err != nil {
 		return nil, err
 	}
-	group, err := c.execGroup(o.Cgroup)
+	group, err := c.execGroup(o.Cgroups)
 	if err != nil {
 		return nil, err
 	}
@@ -157,9 +158,9 @@ func inheritLabels(p, container *specs.Process) {
 
 // execGroup is the cgroup for one more process: the one below the container's that was asked for, or the one
 // that the container's first process is in by now.
-func (c *Container) execGroup(below string) (*cgroup.Group, error) {
-	if below != "" {
-		return c.group().Below(below)
+func (c *Container) execGroup(below []string) (*cgroup.Group, error) {
+	if len(below) > 0 {
+		return c.group().Below(below...)
 	}
 	now, err := kernel.ReadFile(fmt.Sprintf("/proc/%d/cgroup", c.Pid))
 	if err != nil {

@@ -14,8 +14,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveHome adds HOME to a process's environment, which Docker and containerd leave to the runtime. It is the one
-// of the user in the container's /etc/passwd; the image's, if that is not mounted yet.
+// settleEnv makes a process's environment what it means: of variables that are there twice the last one holds,
+// and HOME is there. Docker and containerd leave that to the runtime.
+func settleEnv(p *specs.Process, root string) {
+	last := make(map[string]string, len(p.Env))
+	for _, variable := range p.Env {
+		last[nameOf(variable)] = variable
+	}
+	env := make([]string, 0, len(p.Env)+1)
+	for _, variable := range p.Env {
+		name := nameOf(variable)
+		if value, ok := last[name]; ok && value != "HOME=" { // an empty one is as good as none
+			env = append(env, value)
+		}
+		delete(last, name)
+	}
+	p.Env = env
+	giveHome(p, root)
+}
+
+func nameOf(variable string) string {
+	name, _, _ := strings.Cut(variable, "=")
+	return name
+}
+
+// giveHome adds HOME to an environment without. It is that of the user in the container's /etc/passwd; the
+// image's, if that is not mounted yet.
 func giveHome(p *specs.Process, root string) {
 	if slices.ContainsFunc(p.Env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
 		return

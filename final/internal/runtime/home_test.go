@@ -38,7 +38,9 @@ func TestHome(t *testing.T) {
 		{"no file", "HOME=/", func() error { return nil }, nil},
 		{"a file", "HOME=/root", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, nil},
 		{"a home", "HOME=/mine", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, []string{"HOME=/mine"}},
-		{"an empty one", "HOME=", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, []string{"HOME="}},
+		{"an empty one", "HOME=/root", func() error { return os.WriteFile(file, []byte(passwd), 0o644) }, []string{"HOME="}},
+		{"two, the last empty", "HOME=/root", func() error { return os.WriteFile(file, []byte(passwd), 0o644) },
+			[]string{"HOME=/mine", "HOME="}},
 		{"a pipe", "HOME=/", func() error { return unix.Mkfifo(file, 0o644) }, nil},
 		{"a directory", "HOME=/", func() error { return os.Mkdir(file, 0o755) }, nil},
 		{"a link to the host", "HOME=/", func() error {
@@ -50,10 +52,19 @@ func TestHome(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := &specs.Process{Env: test.env}
-			giveHome(p, root)
+			settleEnv(p, root)
 			if !slices.Equal(p.Env, []string{test.want}) {
 				t.Errorf("%q, want %q", p.Env, test.want)
 			}
 		})
+	}
+}
+
+// TestVariablesTwice: the last one holds, as shells have it, and the process sees no other (environ(7) leaves it open).
+func TestVariablesTwice(t *testing.T) {
+	p := &specs.Process{Env: []string{"A=1", "B", "HOME=/x", "A=", "C==2", "A=3=", "B"}}
+	settleEnv(p, t.TempDir())
+	if want := []string{"A=3=", "B", "HOME=/x", "C==2"}; !slices.Equal(p.Env, want) {
+		t.Errorf("%q, want %q", p.Env, want)
 	}
 }

@@ -32,17 +32,18 @@ func (c *Container) hooks() specs.Hooks {
 }
 
 // createHooks runs the hooks that belong between the namespaces and the pivot, in the specification's order.
-// If one fails, those of poststop are to run too (runtime.md, lifecycle).
+// If one fails, those of poststop are to run too (runtime.md, lifecycle). To them the container is created: they
+// come after the second step of its life, which is the one that "creating" stands for.
 func (c *Container) createHooks() error {
 	h := c.hooks()
 	c.hooked = true
-	if err := c.runHooks("prestart", h.Prestart, Creating); err != nil {
+	if err := c.runHooks("prestart", h.Prestart, Created); err != nil {
 		return err
 	}
-	if err := c.runHooks("createRuntime", h.CreateRuntime, Creating); err != nil {
+	if err := c.runHooks("createRuntime", h.CreateRuntime, Created); err != nil {
 		return err
 	}
-	return c.runInside("createContainer", h.CreateContainer, Creating, c.joined)
+	return c.runInside("createContainer", h.CreateContainer, Created, c.joined)
 }
 
 // startHooks runs the hooks that belong between start and the command, inside. The image says what they are:
@@ -55,7 +56,7 @@ func (c *Container) startHooks() error {
 func (c *Container) runHooks(name string, hooks []specs.Hook, status Status) error {
 	for i, hook := range hooks {
 		if err := c.outside(hook, status); err != nil {
-			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
+			return fmt.Errorf("error running %s hook #%d: %s: %w", name, i, hook.Path, err)
 		}
 	}
 	return nil
@@ -147,7 +148,7 @@ func (c *Container) runInside(name string, hooks []specs.Hook, status Status, st
 			})
 		})
 		if err != nil {
-			return fmt.Errorf("hooks.%s[%d]: %s: %w", name, i, hook.Path, err)
+			return fmt.Errorf("error running %s hook #%d: %s: %w", name, i, hook.Path, err)
 		}
 	}
 	return nil
@@ -218,7 +219,7 @@ func (c *Container) joined(hook specs.Hook, stdin, output *os.File) (b *side, er
 	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(h.keep(theirs))}, Threads: c.runtime.inGo()}
 	target.hand(h, &options)
 	options.First = len(h.files)
-	list := plan.Hook(hook.Path, hookArgs(hook), hookEnv(hook), options)
+	list := plan.Hook(hook.Path, c.Rootfs, hookArgs(hook), hookEnv(hook), options)
 	process, err := c.runtime.launch(&executor.Command{List: list, Name: "hook " + c.ID}, h)
 	h.close()
 	if err != nil {
@@ -242,9 +243,12 @@ func (c *Container) confined(hook specs.Hook, stdin, output *os.File) (*side, er
 	if err != nil {
 		return nil, err
 	}
-	process := *s.Process
-	process.Args, process.Env, process.Cwd, process.Terminal = hookArgs(hook), hookEnv(hook), "/", false
-	o := ExecOptions{Process: &process, path: hook.Path}
+	process := *s.Process // whose environment is the hook's too, if that has none of its own; as with runc
+	process.Args, process.Cwd, process.Terminal = hookArgs(hook), "/", false
+	if hook.Env != nil {
+		process.Env = hook.Env
+	}
+	o := ExecOptions{Process: &process, path: hook.Path, wholeEnv: hook.Env != nil}
 	b, err := c.beginExec(s, o, &handover{files: []*os.File{stdin, output, output}})
 	if err != nil {
 		return nil, err

@@ -101,8 +101,8 @@ func (w *world) checkHook(c *container, name, namespace, text, inside, outside s
 		pid       int
 		namespace string
 	}{
-		"prestart": {"creating", c.Pid, outside}, "createRuntime": {"creating", c.Pid, outside},
-		"createContainer": {"creating", 1, inside}, "startContainer": {"created", 1, inside},
+		"prestart": {"created", c.Pid, outside}, "createRuntime": {"created", c.Pid, outside},
+		"createContainer": {"created", 1, inside}, "startContainer": {"created", 1, inside},
 		"poststart": {"running", c.Pid, outside}, "poststop": {"stopped", 0, outside},
 	}[name]
 	if state.ID != "a" || state.Bundle != c.Bundle || state.Annotations["colour"] != "blue" || state.Version != specs.Version ||
@@ -138,7 +138,7 @@ func TestHookFails(t *testing.T) {
 				err = c.Start()
 			}
 			if i < 5 { // poststop is said, and no error
-				w.refused(err, "hooks."+name+"[0]: ", "exit status 3", "on stdout", "on stderr")
+				w.refused(err, "error running "+name+" hook #0: ", "exit status 3", "on stdout", "on stderr")
 			} else {
 				w.check(err)
 			}
@@ -167,13 +167,13 @@ func TestHookFails(t *testing.T) {
 				continue // a second is long
 			}
 			_, err := w.tryCreate("a", CreateOptions{}, func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{test.hook}} })
-			w.refused(err, "hooks.createRuntime[0]: "+test.hook.Path, test.want)
+			w.refused(err, "error running createRuntime hook #0: "+test.hook.Path, test.want)
 			w.checkNothingLeft("a hook that ends with " + test.want)
 			_, err = w.tryCreate("a", CreateOptions{}, func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{test.hook}} })
 			if test.want = strings.Replace(test.want, "killed", "SIGKILL", 1); err == nil {
 				w.Errorf("createContainer: want %s", test.want)
 			}
-			w.refused(err, "hooks.createContainer[0]: "+test.hook.Path, test.want)
+			w.refused(err, "error running createContainer hook #0: "+test.hook.Path, test.want)
 			w.checkNothingLeft("a hook inside that ends with " + test.want)
 		}
 	})
@@ -242,6 +242,26 @@ func TestCreateContainerHookMounts(t *testing.T) {
 			h.Env = []string{"PATH=" + filepath.Dir(hostShell)}
 			s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{h}}
 		})
+		w.says("a", "put there", shell("cat /mnt/file"), func(s *specs.Spec) {
+			h := hook(hostShell, "mount -t tmpfs tmpfs ./mnt && echo put there > ./mnt/file") // it begins in the root
+			h.Env = []string{"PATH=" + filepath.Dir(hostShell)}
+			s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{h}}
+		})
+	})
+}
+
+// TestStartHookInherits: a startContainer hook without an environment has the command's, HOME included.
+func TestStartHookInherits(t *testing.T) {
+	both(t, func(w *world) {
+		mount, log := w.logged()
+		w.create("a", mount, args("true"), func(s *specs.Spec) {
+			s.Process.Env = []string{"PATH=/bin", "ONE=two", "HOME="}
+			s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo $ONE $HOME >> /log/hooks"}}}}
+		}).run()
+		w.must(w.Delete("a", false))
+		if got := log(); len(got) != 1 || got[0] != "two /root" {
+			w.Errorf("the hook has %q, want two /root", got)
+		}
 	})
 }
 

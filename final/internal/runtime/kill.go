@@ -7,10 +7,21 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
-// Kill sends a signal to the container's first process, or with all to every process of its cgroup.
+// Kill sends a signal to the container's first process, or with all to every process of its cgroup. With SIGKILL
+// the container ends: where it has no PID namespace that ends with its first process, the others are killed too,
+// also those that it has left behind.
 func (c *Container) Kill(signal unix.Signal, all bool) error {
+	if !all && signal == unix.SIGKILL {
+		leaves, err := c.leavesOthers()
+		if err != nil {
+			return err
+		}
+		all = leaves
+	}
 	if all {
 		if err := c.group().Kill(c.runtime.Door, signal); err != nil {
 			return fmt.Errorf("container %q: %w", c.ID, err)
@@ -21,6 +32,16 @@ func (c *Container) Kill(signal unix.Signal, all bool) error {
 		return fmt.Errorf("container %q: %w", c.ID, err)
 	}
 	return nil
+}
+
+// leavesOthers tells whether the container has processes that do not end with its first one.
+func (c *Container) leavesOthers() (bool, error) {
+	s, err := c.spec()
+	if err != nil || plan.NewPID(s) || len(c.Cgroups) == 0 {
+		return false, err
+	}
+	pids, err := c.group().Pids(true)
+	return len(pids) > 0, err
 }
 
 // signal reaches the container's first process, and never another that has got its pid.

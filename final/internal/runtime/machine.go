@@ -64,7 +64,7 @@ func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *
 	if err := checkGroups(s.Process, o.Host.DenySetgroups); err != nil {
 		return err
 	}
-	giveHome(s.Process, c.Rootfs)
+	settleEnv(s.Process, c.Rootfs)
 	o.ID, o.NewKeyring = c.ID, !asked.NoNewKeyring
 	o.Rootfs = rootfs.Options{
 		Root: c.Rootfs, Bundle: c.Bundle, NoPivot: asked.NoPivot,

@@ -235,6 +235,60 @@ func TestTimeNamespace(t *testing.T) {
 	})
 }
 
+// TestTimeAndUserByPath: both are joined in the order that root may, whoever of the two owns the other.
+func TestTimeAndUserByPath(t *testing.T) {
+	both(t, func(w *world) {
+		c := w.create("a", mapped, func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 7}}
+		})
+		w.must(c.Start())
+		b := w.create("b", joined(c.Pid, specs.UserNamespace, specs.TimeNamespace))
+		w.must(b.Start())
+		for _, kind := range []string{"user", "time"} {
+			if w.namespace(b.Pid, kind) != w.namespace(c.Pid, kind) {
+				w.Errorf("%s: not the first one's", kind)
+			}
+		}
+		w.must(w.Delete("b", true))
+		w.must(w.Delete("a", true))
+	})
+}
+
+// TestKillOnHost: where the container has no PID namespace of its own, SIGKILL ends all its processes, also when
+// its first one has left the others behind.
+func TestKillOnHost(t *testing.T) {
+	both(t, func(w *world) {
+		host := func(s *specs.Spec) {
+			s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
+			for i := range s.Mounts { // procfs shows a PID namespace: the host's
+				if s.Mounts[i].Type == "proc" {
+					s.Mounts[i] = specs.Mount{Destination: "/proc", Type: "bind", Source: "/proc", Options: []string{"rbind"}}
+				}
+			}
+		}
+		for _, first := range []bool{false, true} {
+			c := w.create("a", host, args("sleep", "1000"))
+			w.must(c.Start())
+			p, _, err := c.startExec(execArgs("sleep", "1000"))
+			w.must(err)
+			if first {
+				w.must(unix.Kill(c.Pid, unix.SIGKILL))
+				c.wait()
+			}
+			w.must(c.Kill(unix.SIGKILL, false))
+			if code := waitFor(p.Pid); code != 137 {
+				w.Errorf("the other process: code %d, want it killed", code)
+			}
+			if !first {
+				c.wait()
+			}
+			w.refused(c.Kill(unix.SIGKILL, false), "container not running")
+			w.must(w.Delete("a", false))
+		}
+	})
+}
+
 // TestCgroupNamespace: the container's cgroup is the root of what it sees.
 func TestCgroupNamespace(t *testing.T) {
 	both(t, func(w *world) {

@@ -143,11 +143,33 @@ func TestCommandNotFound(t *testing.T) {
 		// What no look can tell fails start, and the container has ended by then.
 		w.must(os.WriteFile(filepath.Join(w.dir, "rootfs/tmp/text"), []byte("no program"), 0o755))
 		b := w.create("b", args("/tmp/text"))
-		w.refused(b.Start(), `exec "/tmp/text": exec format error`)
+		w.refused(b.Start(), `exec /tmp/text: exec format error`)
 		w.wantStatus("b", Stopped)
 		w.must(w.Delete("b", false))
 		_, _, err := c.exec(execArgs("/tmp/text"))
-		w.refused(err, `exec "/tmp/text": exec format error`)
+		w.refused(err, `exec /tmp/text: exec format error`)
+	})
+}
+
+// TestCommandByCapability: who may execute what its permissions forbid, is not told otherwise by a look (access(2)
+// asks for the real user, who has no capabilities).
+func TestCommandByCapability(t *testing.T) {
+	both(t, func(w *world) {
+		w.create("first") // makes the tree
+		may := []string{"CAP_DAC_OVERRIDE"}
+		closed := func(s *specs.Spec) {
+			w.must(os.Chmod(filepath.Join(w.dir, "rootfs/tmp"), 0o700))
+			w.must(copyFile(filepath.Join(work, "image/bin/true"), filepath.Join(w.dir, "rootfs/tmp/true")))
+			s.Process.User = specs.User{UID: 1000, GID: 1000}
+			args("/tmp/true")(s)
+		}
+		_, err := w.tryCreate("a", CreateOptions{}, closed)
+		w.refused(err, "/tmp/true: permission denied")
+		w.says("a", "", closed, func(s *specs.Spec) {
+			s.Process.Capabilities = &specs.LinuxCapabilities{
+				Bounding: may, Effective: may, Permitted: may, Inheritable: may, Ambient: may,
+			}
+		})
 	})
 }
 

@@ -44,7 +44,7 @@ func (c *Container) passListener(pidfd *os.File, pid int, message string, s *spe
 	}
 	socket, err := console.Dial(s.Linux.Seccomp.ListenerPath)
 	if err != nil {
-		return fmt.Errorf("linux.seccomp.listenerPath: %w", err)
+		return fmt.Errorf("linux.seccomp.listenerPath: failed to connect with seccomp agent: %w", err)
 	}
 	defer socket.Close()
 	err = unix.Sendmsg(int(socket.Fd()), state, unix.UnixRights(int(listener.Fd())), nil, unix.MSG_NOSIGNAL)
