@@ -78,7 +78,7 @@ func TestExplain(t *testing.T) {
 		rest := said
 		for _, want := range []string{
 			"mkdir /sys/fs/cgroup/", "  $ mkdir /sys/fs/cgroup/", "clone container ", "  $ unshare ", "in the container:",
-			"    pivot_root(\".\", \".\")", "      $ pivot_root . .", "in the container:", "    exec \"true\"", "rmdir /sys/fs/cgroup/",
+			"    pivot_root(\".\", \".\")", "      $ pivot_root . .", "in the container:", "    exec true", "rmdir /sys/fs/cgroup/",
 		} {
 			_, after, ok := strings.Cut(rest, want)
 			if !ok {
