@@ -119,7 +119,7 @@ func (s *shell) execBuiltin(_ context.Context, hc interp.HandlerContext, args []
 		if s.terminal != nil {
 			s.terminal.close()
 		}
-		err = replaceProcess(path, args, environment(hc.Env), hc.Dir, stdio)
+		err = replaceProcess(path, args, environment(hc.Env), s.from(hc.Dir), stdio)
 		finish(false)
 	}
 	code := s.cannotRun(hc, err)

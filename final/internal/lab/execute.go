@@ -38,9 +38,9 @@ func (s *shell) execute(ctx context.Context, args []string) error {
 		return s.cannotRun(hc, err)
 	}
 	if s.replace && s.traps.none() {
-		return s.cannotRun(hc, replaceProcess(path, args, environment(hc.Env), hc.Dir, stdio))
+		return s.cannotRun(hc, replaceProcess(path, args, environment(hc.Env), s.from(hc.Dir), stdio))
 	}
-	p, err := s.start(j, path, args, &syscall.ProcAttr{Dir: hc.Dir, Env: environment(hc.Env), Files: descriptors(stdio)})
+	p, err := s.start(j, path, args, &syscall.ProcAttr{Dir: s.from(hc.Dir), Env: environment(hc.Env), Files: descriptors(stdio)})
 	finish(err == nil)
 	if err != nil {
 		return s.cannotRun(hc, err)
@@ -50,6 +50,15 @@ func (s *shell) execute(ctx context.Context, args []string) error {
 		return errJobKilled
 	}
 	return s.afterTraps(ctx, hc, status(code))
+}
+
+// from is where a child begins. It need not go where the shell is, and perhaps it could not: whoever has put a user
+// into a directory need not let them in.
+func (s *shell) from(dir string) string {
+	if dir == s.home {
+		return ""
+	}
+	return dir
 }
 
 // status makes an exit code what the interpreter wants to get from a handler.
@@ -218,8 +227,10 @@ func descriptors(files [3]*os.File) []uintptr {
 
 // replaceProcess is `exec`: the new program gets this process. It returns only if that fails.
 func replaceProcess(path string, args, env []string, dir string, files [3]*os.File) error {
-	if err := os.Chdir(dir); err != nil {
-		return err
+	if dir != "" {
+		if err := os.Chdir(dir); err != nil {
+			return err
+		}
 	}
 	// Up first: a file may sit on the number that another is to get.
 	var high [3]int

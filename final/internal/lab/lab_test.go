@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The tests run the lab as a container does: in a root file system that it made, with namespaces around it. The
@@ -375,4 +377,32 @@ func TestTasks(t *testing.T) {
 	if sum == 0 || sum > 6*7 {
 		t.Errorf("a shell and five commands have %d threads, want at most 7 each", sum)
 	}
+}
+
+// Whoever has put a user into a directory need not let them in: the shell stays where it is, and so do its commands.
+func TestStaysWhereItIs(t *testing.T) {
+	root := one(t)
+	open, shut := t.TempDir(), t.TempDir()
+	if err := errors.Join(
+		os.Chmod(filepath.Dir(open), 0o755), os.Chmod(open, 0o755), os.Chmod(shut, 0o700),
+		exec.Command("cp", filepath.Join(root, "bin/lab"), open+"/lab").Run(),
+	); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlock: the thread stays in the directory
+		if err := errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(shut)); err != nil {
+			t.Error(err)
+			return
+		}
+		cmd := exec.Command(open+"/lab", "sh", "-c", "/bin/echo one; exec /bin/echo two")
+		cmd.Env = []string{}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+		if out, err := cmd.CombinedOutput(); string(out) != "one\ntwo\n" || err != nil {
+			t.Errorf("printed %q, %v; want one, two", out, err)
+		}
+	}()
+	<-done
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
@@ -29,6 +30,7 @@ type shell struct {
 	*call
 	runner *interp.Runner
 	argv0  string
+	home   string // the directory that the process is in: cd is the interpreter's alone
 
 	// terminal is set for an interactive shell, control when its commands get process groups of their own.
 	terminal *terminal
@@ -55,7 +57,11 @@ func runShell(c *call) error {
 	if err != nil {
 		return err
 	}
+	if s.home, err = unix.Getwd(); err != nil {
+		return fmt.Errorf("getcwd: %w", err)
+	}
 	s.runner, err = interp.New(
+		interp.Dir(s.home),
 		interp.Env(shellEnviron{s, expand.ListEnviron(defaultEnvironment()...)}),
 		interp.StdIO(os.Stdin, os.Stdout, os.Stderr),
 		interp.CallHandler(s.called),
