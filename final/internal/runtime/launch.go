@@ -152,7 +152,7 @@ func (h *handover) addSources(door *kernel.Door, s *specs.Spec, o *plan.Options)
 	for _, i := range slices.Sorted(maps.Keys(files)) {
 		o.Rootfs.Sources[i] = h.add(h.keep(files[i]))
 	}
-	o.Rootfs.Spare = max(200, len(h.files)+100) // beyond all that the container side opens
+	o.Rootfs.Spare = len(h.files) + 40 // beyond all that the container side opens, and within a small RLIMIT_NOFILE
 	return nil
 }
 
