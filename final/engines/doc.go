@@ -4,7 +4,7 @@
 //	go test ./final/engines                    this tree's final, as it is built for engines
 //	RUNTIME=runc go test ./final/engines       another: runc, crun, a path, or whole, which is all of final
 //	go test ./final/engines -run Podman/limits one script
-//	go run ./vagrant/microvm ./final/engines   on cgroup v2: the scripts that it has a part in, and systemd's groups
+//	go run ./vagrant/microvm ./final/engines   cgroup v2: what it has a part in; groups of systemd's, of a user's
 //
 // What an engine must be able to do with a runtime is told in the scripts under testdata, one directory per
 // engine, in the words that a person would type (testscript; commands_test.go has the words that are ours).

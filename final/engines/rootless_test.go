@@ -91,6 +91,9 @@ func newLearner(t *testing.T) *learningUser {
 		}
 		file := writeFile(t, filepath.Join(l.dir, name), string(old)+line)
 		l.must(os.Chmod(file, 0o644))
+		if err != nil { // a mount needs a place; /etc is this world's
+			writeFile(t, "/etc/"+name, "")
+		}
 		l.must(unix.Mount(file, "/etc/"+name, "", unix.MS_BIND, ""))
 		l.mounted = append(l.mounted, "/etc/"+name)
 	}

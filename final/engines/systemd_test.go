@@ -106,15 +106,21 @@ func startSystemd(t *testing.T) (inside, proc string) {
 		}
 	}
 	// v2 lets systemd move no process that comes from outside its namespace: each is born in a group within.
-	nsenter, err := exec.LookPath("nsenter") // by its path: busybox's shell has one that knows less
-	if err != nil {
-		t.Fatal(err)
-	}
 	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s/tests/cgroup.procs\nexec %s --target %d --all \"$@\"\n",
-		world, nsenter, command.Process.Pid)
+		world, lookUp(t, "nsenter"), command.Process.Pid)
 	inside = filepath.Join(t.TempDir(), "inside")
 	if err := os.WriteFile(inside, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return inside, place + "/proc"
+}
+
+// lookUp finds a program for a script: busybox's shell has one of the name of some, which knows less.
+func lookUp(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
