@@ -37,7 +37,8 @@ var supplies = map[string]supply{
 		{Name: "secilc", Paths: []string{"usr/bin/secilc"}},
 	}},
 	"engines": {
-		Packages: []string{"catatonit", "conmon", "containerd", "containernetworking-plugins", "crun", "podman", "runc", "uidmap"},
+		Packages: []string{"catatonit", "conmon", "containerd", "containernetworking-plugins", "crun", "podman",
+			"runc", "uidmap"},
 		Programs: []guestProgram{
 			{Name: "podman", Paths: []string{"usr/bin/podman"}},
 			{Name: "conmon", Paths: []string{"usr/bin/conmon"}},
