@@ -89,10 +89,17 @@ func unknownCommand(root *cobra.Command, args []string) error {
 
 // otherFlags are flags of run, create and update in the same way.
 var otherFlags = [...]struct{ flag, instead string }{
+	{"--attach", "without -d all streams are attached"},
+	{"--cgroup-parent", "the limits are those of its own group"},
 	{"--expose", "-p publishes any port, and on a network all are open"},
+	{"--gpus", "--device gives it a device's file"},
+	{"--health-cmd", "there is no daemon that would run it; final exec can"},
 	{"--link", "containers on one network know each other's names"},
 	{"--log-driver", "the log is a file, for final logs"},
+	{"--log-opt", "the log is a file, of 64 MB at most"},
 	{"--restart", "there is no daemon that would do it; a systemd unit with final run can"},
+	{"--runtime", "final is the runtime"},
+	{"--storage-opt", "there is room for what the disk has room for"},
 	{"--volumes-from", "name the volumes with -v"},
 }
 
