@@ -19,6 +19,7 @@ import (
 type HoleWriter struct {
 	fd      int
 	size    int64
+	end     int64 // of what was written last
 	written int64
 }
 
@@ -65,12 +66,16 @@ func (w *HoleWriter) Write(p []byte) (done int, err error) {
 			return done, os.NewSyscallError("pwrite", err)
 		}
 		done, w.size, w.written = done+n, w.size+int64(n), w.written+int64(n)
+		w.end = w.size
 	}
 	return done, nil
 }
 
 // End gives the file its size: the last hole has no byte behind it.
 func (w *HoleWriter) End() error {
+	if w.end == w.size {
+		return nil
+	}
 	return os.NewSyscallError("ftruncate", unix.Ftruncate(w.fd, w.size))
 }
 
