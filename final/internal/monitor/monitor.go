@@ -1,7 +1,8 @@
 //go:build linux
 
 // Package monitor is the small process that stays with a container for as long as it lives: it owns the other
-// ends of its streams, writes its log, serves those who attach to it, and notes how it ended.
+// ends of its streams, writes its log, serves those who attach to it, keeps terminals that were left, and notes how it
+// ended.
 //
 // It is this program again, recognised by its argv[0] in init, before heavier packages are initialised: there is
 // one for each container, and it should be small. What it cannot do in a few lines it has done by others, two
