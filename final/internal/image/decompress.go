@@ -14,6 +14,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// notEmpty refuses an archive of nothing: at the other end of a pipe, what should have written it has failed.
+func notEmpty(archive io.Reader) (io.Reader, error) {
+	buffered := bufio.NewReader(archive)
+	_, err := buffered.Peek(1)
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the archive is empty")
+	}
+	return buffered, err
+}
+
 func decompress(layer io.Reader) (io.ReadCloser, error) {
 	plain, _, err := decompressAs(layer)
 	return plain, err

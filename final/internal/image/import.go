@@ -28,6 +28,10 @@ func (s *Store) Import(root io.Reader, o ImportOptions) (*Image, error) {
 			return nil, err
 		}
 	}
+	root, err := notEmpty(root)
+	if err != nil {
+		return nil, err
+	}
 	platform, err := platformOf(o.Platform)
 	if err != nil {
 		return nil, err

@@ -39,6 +39,10 @@ const mostFiles = 1 << 16
 
 // read takes an archive apart, to the stream's end: a writer at a pipe's other end may finish.
 func (s *spool) read(from io.Reader) error {
+	from, err := notEmpty(from)
+	if err != nil {
+		return err
+	}
 	plain, err := decompress(from)
 	if err != nil {
 		return err
