@@ -410,6 +410,23 @@ func TestCallersCapabilities(t *testing.T) {
 	})
 }
 
+// exec --cap gives what the container lets its processes inherit to any user, and nothing else to anybody but root.
+func TestExecCapabilities(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		list := []string{"CAP_CHOWN", "CAP_KILL"}
+		v.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: list, Permitted: list, Inheritable: list[:1]}
+		v.start("sleep", "60")
+		for name, want := range map[string]string{"CAP_CHOWN": "0000000000000001", "CAP_KILL": "0000000000000000"} {
+			out, _, _ := v.final("exec", "--user", "1000", "--cap", name, v.id, "cat", "/proc/self/status")
+			for _, set := range []string{"CapAmb", "CapEff"} {
+				if got := fieldOf(t, out, set); got != want {
+					t.Errorf("--cap %s: %s %s, want %s", name, set, got, want)
+				}
+			}
+		}
+	})
+}
+
 // A caller that ignores signals, has a strange umask, or is bound to a processor, would pass that on: a
 // container that does not end at SIGTERM, and one whose files others cannot read.
 func TestCallersAttributes(t *testing.T) {

@@ -20,6 +20,28 @@ import (
 // The conformance tests go through the sentences of the OCI runtime specification that say MUST, and what
 // engines expect of a runtime's command line. They know nothing of the program but what it prints.
 
+// TestDebug: each call is in the log, and where there is none, on the standard error.
+func TestDebug(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.configure("true")
+		log := filepath.Join(v.dir, "log")
+		out, complaint, code := v.final("--debug", "--log", log, "--log-format", "json", "create", "--bundle", v.dir, v.id)
+		text, err := os.ReadFile(log)
+		if code != 0 || out+complaint != "" || err != nil || !strings.Contains(string(text), `{"level":"debug","msg":"clone container `) {
+			t.Errorf("code %d, %s%s, %v; the log: %s", code, out, complaint, err, text)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("a line that is no JSON: %s", line)
+			}
+		}
+		_, complaint, code = v.final("--debug", "delete", v.id)
+		if code != 0 || !strings.Contains(complaint, "level=debug msg=\"rmdir ") {
+			t.Errorf("code %d: %s", code, complaint)
+		}
+	})
+}
+
 // TestHonoured: what config.json says is so inside.
 func TestHonoured(t *testing.T) {
 	umask, score := uint32(0o077), 500
