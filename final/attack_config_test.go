@@ -38,8 +38,6 @@ func TestOddConfigurations(t *testing.T) {
 		{func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "/dev/zero" }, "not a pid namespace"},
 		{func(s *specs.Spec) { s.Process.Capabilities.Bounding[0] = "CAP_EVERYTHING" }, "process.capabilities.bounding"},
 		{func(s *specs.Spec) { s.Process.Capabilities.Effective = []string{"cap_kill"} }, "process.capabilities.effective"},
-		{func(s *specs.Spec) { s.Process.Capabilities.Ambient = []string{"CAP_KILL"} }, "process.capabilities.ambient"},
-		{func(s *specs.Spec) { s.Process.Capabilities.Inheritable = []string{"CAP_SYS_ADMIN"} }, "process.capabilities.inheritable"},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "../escaped" }, "linux.cgroupsPath"},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/a/../../escaped" }, "linux.cgroupsPath"},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/" }, "linux.cgroupsPath"},

@@ -201,10 +201,10 @@ func TestExecs(t *testing.T) {
 		mkdir gone; (cd gone; rmdir ../gone; final run --rm --network none lab echo nowhere)
 		final exec -t web tty | tr -d '\r'; final exec -t web sh -c 'exit 4' || echo "code $?"
 	`, `
-		final: exec "/script": no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
+		final: exec /script: no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
 		code 127
 		web
-		final: exec "/script": no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
+		final: exec /script: no such file or directory: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)
 		code 127
 		final: exec: "/nowhere": stat /nowhere: no such file or directory
 		code 127

@@ -175,7 +175,7 @@ func failedRun(err error) error {
 
 // withInterpreter says what is missing where execve(2) says that a command is which has just been found.
 func withInterpreter(err error) error {
-	if text := err.Error(); strings.HasPrefix(text, `exec "`) && strings.HasSuffix(text, unix.ENOENT.Error()) {
+	if text := err.Error(); strings.HasPrefix(text, "exec ") && strings.HasSuffix(text, unix.ENOENT.Error()) {
 		return fmt.Errorf("%w: its interpreter is missing (the #! line, or the ELF loader: see readelf -l)", err)
 	}
 	return err

@@ -178,7 +178,7 @@ func (c *Container) forgetRun() error {
 // not there, 126 for one that cannot be executed, 125 for all else. The runtime's words are what all engines go by.
 func FailureCode(err error) int {
 	text := err.Error()
-	if !strings.Contains(text, "exec: \"") && !strings.Contains(text, "exec \"") {
+	if !strings.Contains(text, `exec: "`) && !strings.HasPrefix(text, "exec ") { // it was looked for, or executed
 		return 125
 	}
 	for _, missing := range []error{unix.ENOENT, unix.ENOTDIR, errors.New("executable file not found")} {
