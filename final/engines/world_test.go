@@ -55,7 +55,7 @@ func makeWorld() (code int, err error) {
 		return strings.HasPrefix(arg, "-test.testlogfile=")
 	})
 	command := exec.Command("/proc/self/exe", args...)
-	command.Env = append(os.Environ(), stage+"=init", work+"="+dir, "TMPDIR="+dir)
+	command.Env = append(os.Environ(), stage+"=init", work+"="+dir, "TMPDIR="+dir, "GOTMPDIR=") // which t.TempDir has, too
 	command.Stdin, command.Stdout, command.Stderr = ready, os.Stdout, os.Stderr
 	const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: unix.SIGKILL}
