@@ -96,6 +96,10 @@ func (c *create) appear() error {
 	if c.o.TargetKinds&unix.CLONE_NEWPID != 0 {
 		c.cloneAgain(0, "the child is in the container's PID namespace, where it is seen only now")
 	}
+	if c.process != nil && c.scheduledLate() {
+		c.tell(Turn, "what no child inherits, the parent sets")
+		c.await("the parent has set how this process is scheduled")
+	}
 	return nil
 }
 

@@ -86,6 +86,7 @@ func (d *Descriptors) Alone(t specs.LinuxNamespaceType) *int {
 const (
 	Go    = "g" // go on
 	Born  = "b" // this is the process: the one that was started has put it in its place
+	Turn  = "t" // the parent is to say how this process is scheduled, because no child inherits it
 	Hooks = "h" // everything is there but the pivot: time for the hooks of create
 	Ready = "r" // nothing is left to do but to start
 )
@@ -259,7 +260,17 @@ func (c *create) setAttributes() error {
 	if c.o.NewKeyring {
 		confine.Keyring(c.List, c.proc, c.o.ID, c.process, c.o.Host)
 	}
-	return confine.Attributes(c.List, c.process, linux)
+	p := *c.process
+	if c.scheduledLate() {
+		p.Scheduler = nil
+	}
+	return confine.Attributes(c.List, &p, linux)
+}
+
+// scheduledLate tells whether the process's turn is to be set when it is in the container's PID namespace: another
+// one comes into it than the one that has the rights for that.
+func (c *create) scheduledLate() bool {
+	return c.o.Target != 0 && c.o.TargetKinds&unix.CLONE_NEWPID != 0 && confine.OwnScheduler(c.process.Scheduler)
 }
 
 // confine makes the process what the command is to be.

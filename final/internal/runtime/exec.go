@@ -187,6 +187,12 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 		return err
 	}
 	message, _, err := receive(b.sync, b.list)
+	if err == nil && message == plan.Turn {
+		if err := errors.Join(c.runtime.schedule(b.Pid, o.Process.Scheduler), send(b.sync, plan.Go)); err != nil {
+			return b.reason(err)
+		}
+		message, _, err = receive(b.sync, b.list)
+	}
 	if err != nil {
 		return b.report(err)
 	}

@@ -68,3 +68,16 @@ func (c *Container) moveDevices(pid int, s *specs.Spec) error {
 	}
 	return nil
 }
+
+// schedule says how a process competes for processors (sched_setattr(2)).
+func (r *Runtime) schedule(pid int, s *specs.Scheduler) error {
+	attr, text, err := confine.SchedulerAttr(s)
+	if err != nil {
+		return err
+	}
+	what := kernel.Call{Op: "sched_setattr", Object: strconv.Itoa(pid), Value: text, Shell: "chrt -p " + strconv.Itoa(pid)}
+	if err := r.Door.Do(what, func() error { return unix.SchedSetAttr(pid, &attr, 0) }); err != nil {
+		return fmt.Errorf("process.scheduler: %w", err)
+	}
+	return nil
+}

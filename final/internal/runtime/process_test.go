@@ -173,6 +173,31 @@ func TestCommandByCapability(t *testing.T) {
 	})
 }
 
+// TestSchedulerOfExec: also what no child inherits is the command's.
+func TestSchedulerOfExec(t *testing.T) {
+	both(t, func(w *world) {
+		c := w.create("a")
+		w.must(c.Start())
+		p, _, err := c.startExec(func(o *ExecOptions) {
+			execArgs("sleep", "1000")(o)
+			o.Process.Scheduler = &specs.Scheduler{
+				Policy: specs.SchedBatch, Nice: 5, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork},
+			}
+		})
+		w.must(err)
+		attr, err := unix.SchedGetAttr(p.Pid, 0)
+		w.must(err)
+		if attr.Policy != unix.SCHED_BATCH || attr.Nice != 5 || attr.Flags != unix.SCHED_FLAG_RESET_ON_FORK {
+			w.Errorf("policy %d, nice %d, flags %d", attr.Policy, attr.Nice, attr.Flags)
+		}
+		_, _, err = c.startExec(func(o *ExecOptions) {
+			execArgs("sleep", "1000")(o)
+			o.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 5, Deadline: 4, Period: 3}
+		})
+		w.refused(err, "process.scheduler: ", "invalid argument")
+	})
+}
+
 // TestStreams: a command that is not root may open its own again by name.
 func TestStreams(t *testing.T) {
 	both(t, func(w *world) {
