@@ -26,9 +26,13 @@ func (c *Container) Kill(signal unix.Signal, all bool) error {
 		if err := c.group().Kill(c.runtime.Door, signal); err != nil {
 			return fmt.Errorf("container %q: %w", c.ID, err)
 		}
-		return nil
+		if signal != unix.SIGKILL {
+			return nil
+		}
 	}
-	if err := c.signal(signal); err != nil {
+	// After cgroup.kill too, and last: it passes over a process whose first thread is being killed already, and so
+	// ends execve in another thread, which goes on.
+	if err := c.signal(signal); err != nil && !(all && errors.Is(err, ErrNotRunning)) {
 		return fmt.Errorf("container %q: %w", c.ID, err)
 	}
 	return nil
