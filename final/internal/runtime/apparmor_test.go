@@ -212,7 +212,7 @@ func TestAppArmorStack(t *testing.T) {
 			c := w.createUnder("sc-runtime", confinedBy(profile), func(s *specs.Spec) { s.Process.NoNewPrivileges = true })
 			w.wantProfile(c.Pid, "sc-runtime (enforce)")
 			if err := c.Start(); refused {
-				w.refused(err, `exec "sh"`, "operation not permitted")
+				w.refused(err, "exec sh: ", "operation not permitted")
 			} else {
 				w.must(err)
 				w.untilCommand(c.Pid)
