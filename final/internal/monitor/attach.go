@@ -141,6 +141,9 @@ func (s *server) hear(c *client) {
 		if err != nil || n == 0 {
 			break
 		}
+		if file != nil && message[0] != Keep { // no other message has one
+			file.Close()
+		}
 		switch body := message[1:n]; message[0] {
 		case Stdin:
 			s.streams.write(body)

@@ -21,14 +21,17 @@ func keep(terminal *os.File) {
 	}
 }
 
-// receive waits for a message of a client, and the file that may come with it.
+// receive waits for a message of a client, and the file that may come with it. One that has gone without having read all
+// may have left messages: the kernel says ECONNRESET once, and before it hands them out.
 func receive(socket *os.File, message []byte) (n int, file *os.File, err error) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return 0, nil, err
 	}
 	readErr := raw.Read(func(fd uintptr) bool {
-		n, file, err = receiveFile(int(fd), message)
+		if n, file, err = receiveFile(int(fd), message); err == unix.ECONNRESET {
+			n, file, err = receiveFile(int(fd), message)
+		}
 		return err != unix.EAGAIN
 	})
 	return n, file, errors.Join(readErr, err)
