@@ -28,23 +28,13 @@ func runFind(c *call) error {
 		return err
 	}
 	for _, root := range roots {
-		base := strings.Count(filepath.Clean(root), "/")
-		if root == "/" {
-			base = 0
-		}
 		device := uint64(0)
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { // errors are complained about inside
 			if err != nil {
 				c.complain(err)
 				return nil
 			}
-			depth := strings.Count(filepath.Clean(path), "/") - base
-			if root == "." && path != "." {
-				depth++
-			}
-			if root == "/" && path == "/" {
-				depth = 0
-			}
+			depth := depthBelow(root, path)
 			if info, err := d.Info(); err == nil && test.oneFileSystem {
 				dev := uint64(info.Sys().(*syscall.Stat_t).Dev)
 				if depth == 0 {
@@ -67,6 +57,15 @@ func runFind(c *call) error {
 		})
 	}
 	return nil
+}
+
+// depthBelow is how many names lead from a directory to what the walk has found below it.
+func depthBelow(root, path string) int {
+	names, err := filepath.Rel(root, path)
+	if err != nil || names == "." {
+		return 0
+	}
+	return 1 + strings.Count(names, "/")
 }
 
 type findTest struct {

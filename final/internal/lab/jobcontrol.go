@@ -278,12 +278,11 @@ func (s *shell) killJobs(hc interp.HandlerContext, sig unix.Signal, targets []st
 func (s *shell) killJob(j *job, sig unix.Signal) {
 	stopped := j.state() == "Stopped"
 	for _, p := range j.processes {
-		if !p.exited {
-			_ = unix.Kill(p.pid, sig) // gone is fine
+		if p.exited {
+			continue // its pid may be another's by now
 		}
-	}
-	if stopped && (sig == unix.SIGTERM || sig == unix.SIGHUP) {
-		for _, p := range j.processes {
+		_ = unix.Kill(p.pid, sig) // gone is fine
+		if stopped && (sig == unix.SIGTERM || sig == unix.SIGHUP) {
 			_ = unix.Kill(p.pid, unix.SIGCONT) // or it would never see the signal
 		}
 	}

@@ -35,7 +35,6 @@ var limits = []struct {
 	unit     uint64
 	name     string
 }{
-
 	{'c', unix.RLIMIT_CORE, 512, "core file size (blocks)"},
 	{'d', unix.RLIMIT_DATA, 1024, "data seg size (kb)"},
 	{'f', unix.RLIMIT_FSIZE, 512, "file size (blocks)"},
