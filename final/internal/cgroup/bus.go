@@ -34,11 +34,12 @@ func dialSystemd() (s *systemd, err error) {
 	}
 	if kernel.OfUser() {
 		run := os.Getenv("XDG_RUNTIME_DIR")
-		if run == "" {
-			return nil, errors.New("connect to systemd: XDG_RUNTIME_DIR is not set: it is of the user's session, and there is none")
-		}
 		bus, private = os.Getenv("DBUS_SESSION_BUS_ADDRESS"), run+"/systemd/private"
-		if bus == "" {
+		switch {
+		case bus == "" && run == "":
+			return nil, errors.New("connect to systemd: XDG_RUNTIME_DIR is not set: " +
+				"it is of the user's session, and there is none")
+		case bus == "":
 			bus = "unix:path=" + run + "/bus"
 		}
 	}
