@@ -12,7 +12,7 @@ import (
 type supply struct {
 	Packages []string // beside guestPackages
 	Programs []guestProgram
-	Files    []string // of the packages, where they are there
+	Files    []string // of the packages, in the same places
 }
 
 // supplies are all of them.

@@ -107,7 +107,8 @@ type sets struct{ bounding, effective, permitted, inheritable, ambient set }
 
 // setsOf reads process.capabilities. A name that nobody knows is refused; a capability that this kernel does
 // not have, that the runtime does not have itself, or that another set does not allow, cannot be given, and is
-// left out with a warning, as the specification wants it. Without the field there are none: what is not listed is not kept.
+// left out with a warning, as the specification wants it. Without the field there are none: what is not listed is
+// not kept.
 func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err error) {
 	if c == nil {
 		return sets{}, nil, nil

@@ -78,7 +78,8 @@ func SchedulerAttr(s *specs.Scheduler) (attr unix.SchedAttr, text string, err er
 	return attr, text, nil
 }
 
-// checkScheduler refuses what the kernel would quietly do without; but for nice, which engines send along with any policy.
+// checkScheduler refuses what the kernel would quietly do without; but for nice, which engines send along with any
+// policy.
 func checkScheduler(s *specs.Scheduler) error {
 	realtime := s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR
 	switch {

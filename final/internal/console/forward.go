@@ -175,8 +175,8 @@ func (f *Forwarder) control(act func(master int) error) error {
 	return errors.Join(raw.Control(func(fd uintptr) { err = act(int(fd)) }), err)
 }
 
-// carryInput copies in to the master until in ends, the keys are typed that say so, or woken ends. It never reads when there is nothing: a key
-// that is typed after the end belongs to whoever has the terminal then.
+// carryInput copies in to the master until in ends, the keys are typed that say so, or woken ends. It never reads when
+// there is nothing: a key that is typed after the end belongs to whoever has the terminal then.
 func (f *Forwarder) carryInput(woken *os.File) {
 	buffer, last := make([]byte, 4096), byte('\n')
 	ready := []unix.PollFd{{Fd: int32(f.in.Fd()), Events: unix.POLLIN}, {Fd: int32(woken.Fd()), Events: unix.POLLIN}}

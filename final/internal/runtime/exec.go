@@ -116,15 +116,7 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		options.Console = h.add(o.Console)
 	}
 	options.First = len(h.files)
-	if !o.wholeEnv {
-		settleEnv(o.Process, fmt.Sprintf("/proc/self/fd/%d", target.root.Fd()))
-	}
-	inheritLabels(o.Process, s.Process)
-	if err := c.runtime.describeProcess(&options, s, o.Process); err != nil {
-		return nil, err
-	}
-	options.Host.DenySetgroups = setgroupsDenied(c.Pid)
-	if err := checkGroups(o.Process, options.Host.DenySetgroups); err != nil {
+	if err := c.describeExec(&options, s, o, target); err != nil {
 		return nil, err
 	}
 	group, err := c.execGroup(o.Cgroups)
@@ -147,6 +139,19 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 		return nil, err
 	}
 	return b, nil
+}
+
+// describeExec makes the process whole by what it has of the container, and says what the plan must know of it.
+func (c *Container) describeExec(options *plan.Options, s *specs.Spec, o ExecOptions, t *target) error {
+	if !o.wholeEnv {
+		settleEnv(o.Process, fmt.Sprintf("/proc/self/fd/%d", t.root.Fd()))
+	}
+	inheritLabels(o.Process, s.Process)
+	if err := c.runtime.describeProcess(options, s, o.Process); err != nil {
+		return err
+	}
+	options.Host.DenySetgroups = setgroupsDenied(c.Pid)
+	return checkGroups(o.Process, options.Host.DenySetgroups)
 }
 
 // inheritLabels gives a process that says nothing of a label the container's: a security module that was asked to hold

@@ -25,10 +25,7 @@ func rootless() bool { return os.Geteuid() != 0 }
 
 // checkRootless refuses what takes root.
 func checkRootless(s *specs.Spec) error {
-	switch {
-	case !rootless():
-		return nil
-	case plan.NewUser(s):
+	if !rootless() || plan.NewUser(s) {
 		return nil
 	}
 	return fmt.Errorf("linux.namespaces: no new user namespace, and user %d is not root: "+

@@ -82,7 +82,8 @@ func (m idMap) refused(err error) error {
 		if want.covered(append(ranges, subidRange{uint64(m.own), 1})) {
 			continue
 		}
-		return fmt.Errorf("host ids %v: %s gives %s %s: map other ids%s: %w", want, given, name, listOf(ranges), grant(given, name, want), err)
+		return fmt.Errorf("host ids %v: %s gives %s %s: map other ids%s: %w",
+			want, given, name, listOf(ranges), grant(given, name, want), err)
 	}
 	return fmt.Errorf("%w%s", err, powerless(m.tool()))
 }
