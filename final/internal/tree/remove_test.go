@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -57,5 +58,54 @@ func TestRemoveStopsAtMounts(t *testing.T) {
 	}()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRemoveDeep: a container can make a tree that is deeper than we may have files open. What is to be kept, and what
+// leads to it, stays.
+func TestRemoveDeep(t *testing.T) {
+	const deep = 3*mostOpen + 7
+	top := t.TempDir()
+	parent, err := os.Open(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Close()
+	var precious Inode
+	at := filepath.Join(top, "victim")
+	for i := range deep {
+		at = filepath.Join(at, "d")
+		other := filepath.Join(at, "other", "still")
+		if err := errors.Join(os.MkdirAll(other, 0o755), os.WriteFile(filepath.Join(at, "file"), nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if i == deep/2 {
+			if precious, _, err = InodeAt(int(parent.Fd()), strings.TrimPrefix(other, top+"/")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := unix.Rlimit{Cur: mostOpen + 32, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }() // as it was: allowed
+	if err := RemoveAt(int(parent.Fd()), "victim", func(id Inode) bool { return id == precious }); err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	err = filepath.WalkDir(filepath.Join(top, "victim"), func(string, os.DirEntry, error) error { left++; return nil })
+	if want := 1 + (deep/2 + 1) + 2; err != nil || left != want {
+		t.Errorf("%d are left, %v; want %d: what was to be kept, and the way to it", left, err, want)
+	}
+	if err := Remove(filepath.Join(top, "victim")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Join(top, "victim")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("in the end: %v, want nothing there", err)
 	}
 }
