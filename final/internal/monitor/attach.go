@@ -111,7 +111,8 @@ func (s *server) accept() {
 			return
 		}
 		if fd < 0 {
-			continue // the client has gone, or we have too many open
+			time.Sleep(10 * time.Millisecond) // the client has gone, or we have too many open, and will have for a while
+			continue
 		}
 		go s.hear(s.add(os.NewFile(uintptr(fd), "client")))
 	}
