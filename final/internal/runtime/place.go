@@ -25,8 +25,8 @@ func CheckPlace(dir string) error {
 		return fmt.Errorf("%s: it belongs to user %d, and this is user %d, who is not to trust what it says: "+
 			"use a directory of your own (final --root DIR)", dir, stat.Uid, user)
 	case stat.Mode&0o002 != 0, stat.Mode&0o020 != 0 && stat.Gid != uint32(os.Getegid()):
-		return fmt.Errorf("%s: others may write to it (mode %04o), and put there what would be run: chmod go-w %[1]s",
-			dir, stat.Mode&0o7777)
+		return fmt.Errorf("%s: others may write to it (mode %04o), and put there what would be run: "+
+			"use a directory of your own (final --root DIR)", dir, stat.Mode&0o7777)
 	}
 	return nil
 }
