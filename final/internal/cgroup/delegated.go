@@ -74,9 +74,9 @@ func commonAncestor(a, b string) string {
 	return a
 }
 
-// besides returns the group of cgroup2 in which a container's goes by default, for a process that is in own: the
+// parentBy returns the group of cgroup2 in which a container's goes by default, for a process that is in own: the
 // one above, but for a user to whom nothing but own has been given.
-func (h Hierarchy) besides(own string) string {
+func (h Hierarchy) parentBy(own string) string {
 	above := path.Dir(own)
 	if confined() && unix.Access(h.Dir+above, unix.W_OK) != nil && unix.Access(h.Dir+own, unix.W_OK) == nil {
 		return own

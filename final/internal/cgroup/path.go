@@ -37,7 +37,7 @@ func (h Hierarchy) place(cgroupsPath, id string, own Membership) (string, error)
 	}
 	parent := own.in(h)
 	if h.Version == 2 {
-		parent = h.besides(parent)
+		parent = h.parentBy(parent)
 	}
 	return path.Join(parent, where), nil
 }

@@ -108,8 +108,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// see looks at all containers and tells what is different. The first time nothing is: so whoever sees that we are told
-// of changes can be sure that what comes then is news.
+// see looks at all containers and tells what is different. In the first look nothing is, and only after it do we have
+// the kernel tell us of changes: whoever sees that it does can be sure that what comes then is news.
 func (w *Watcher) see(ctx context.Context, first bool) error {
 	if first {
 		w.ask() // what has changed until we are told of it is seen by the next look
