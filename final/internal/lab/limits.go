@@ -69,7 +69,8 @@ func (s *shell) ulimitBuiltin(_ context.Context, hc interp.HandlerContext, args 
 		// syscall's, not unix's: the Go runtime raised RLIMIT_NOFILE at start and gives children the old
 		// value back, until it is set through here.
 		var limit syscall.Rlimit
-		if err := syscall.Getrlimit(l.resource, &limit); err != nil {
+		err := syscall.Getrlimit(l.resource, &limit)
+		if err != nil {
 			return s.failed(hc, "ulimit", err)
 		}
 		if letter == 'a' {
@@ -79,17 +80,11 @@ func (s *shell) ulimitBuiltin(_ context.Context, hc interp.HandlerContext, args 
 			printLimit(hc.Stdout, limit, hard, l.unit)
 			continue
 		}
-		value := ^uint64(0)
-		if args[0] != "unlimited" {
-			n, err := strconv.ParseUint(args[0], 10, 50)
-			if err != nil {
-				return s.failed(hc, "ulimit", fmt.Errorf("%q is not a number", args[0]))
-			}
-			value = n * l.unit
+		if limit.Cur, err = parseLimit(args[0], l.unit); err != nil {
+			return s.failed(hc, "ulimit", err)
 		}
-		limit.Cur = value
-		if hard || value > limit.Max {
-			limit.Max = value
+		if hard || limit.Cur > limit.Max {
+			limit.Max = limit.Cur
 		}
 		if err := syscall.Setrlimit(l.resource, &limit); err != nil {
 			return s.failed(hc, "ulimit", fmt.Errorf("%s %s: %w", l.name, args[0], err))
@@ -101,12 +96,25 @@ func (s *shell) ulimitBuiltin(_ context.Context, hc interp.HandlerContext, args 
 	return nil
 }
 
+const unlimited = ^uint64(0) // RLIM_INFINITY
+
+func parseLimit(text string, unit uint64) (uint64, error) {
+	if text == "unlimited" {
+		return unlimited, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 50)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number", text)
+	}
+	return n * unit, nil
+}
+
 func printLimit(w io.Writer, limit syscall.Rlimit, hard bool, unit uint64) {
 	value := limit.Cur
 	if hard {
 		value = limit.Max
 	}
-	if value == ^uint64(0) {
+	if value == unlimited {
 		fmt.Fprintln(w, "unlimited")
 		return
 	}
