@@ -282,7 +282,7 @@ func (c *create) confine() error {
 
 // show lets a parent who is not root join a process that waits for start, to run the startContainer hooks as this one's
 // neighbours: with another user or other capabilities the kernel has marked it as one that only root may look into
-// (ptrace(2), "Ptrace access mode checking").
+// (ptrace(2), "Ptrace access mode checking"). The price is that these hooks may look into it, too, until its execve.
 func (c *create) show() error {
 	if h := c.spec.Hooks; !c.o.Rootless || h == nil || len(h.StartContainer) == 0 {
 		return nil
