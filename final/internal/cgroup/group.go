@@ -183,9 +183,10 @@ func (g *Group) Below(paths ...string) (*Group, error) {
 		if g.None() {
 			return nil, fmt.Errorf("cgroup %q: %w", text, errNone)
 		}
-		controllers, path, some := strings.Cut(text, ":")
-		if !some {
-			controllers, path = "", text
+		path := text
+		var controllers []string
+		if names, rest, some := strings.Cut(text, ":"); some {
+			controllers, path = strings.Split(names, ","), rest
 		}
 		path = cmp.Or(strings.TrimLeft(path, "/"), ".")
 		if !filepath.IsLocal(path) {
@@ -199,19 +200,20 @@ func (g *Group) Below(paths ...string) (*Group, error) {
 }
 
 // choose takes the path in the trees of these controllers, in all of them if none is named.
-func (g *Group) choose(below *Group, controllers, path string) error {
-	for name := range strings.SplitSeq(controllers, ",") {
-		known := false
+func (g *Group) choose(below *Group, controllers []string, path string) error {
+	if controllers == nil {
 		for i, p := range g.parts {
-			if name != "" && name != "name="+p.Name && !slices.Contains(p.Controllers, name) {
-				continue
-			}
-			known = true
 			below.parts[i].dir = filepath.Join(p.dir, path)
 		}
-		if !known {
-			return fmt.Errorf("unknown controller %s: the container has no group of it", name)
+	}
+	for _, name := range controllers {
+		i := slices.IndexFunc(g.parts, func(p *part) bool {
+			return slices.Contains(p.Controllers, name) || p.Name != "" && name == "name="+p.Name
+		})
+		if i < 0 {
+			return fmt.Errorf("unknown controller %s: the container has no group of it", cmp.Or(name, `""`))
 		}
+		below.parts[i].dir = filepath.Join(g.parts[i].dir, path)
 	}
 	return nil
 }

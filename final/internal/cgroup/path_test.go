@@ -116,6 +116,7 @@ func TestBelow(t *testing.T) {
 		{[]string{"pids:b"}, []string{"/cpu/a", "/systemd/a", "/unified/a/b"}, ""},
 		{[]string{".."}, nil, `cgroup "..": bad sub cgroup path`},
 		{[]string{"cpu:../a-sibling"}, nil, `cgroup "cpu:../a-sibling": bad sub cgroup path`},
+		{[]string{":/"}, nil, `cgroup ":/": unknown controller ""`},
 		{[]string{"whaaat:/"}, nil, `cgroup "whaaat:/": unknown controller whaaat`},
 	} {
 		below, err := g.Below(test.paths...)

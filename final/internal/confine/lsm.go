@@ -74,5 +74,8 @@ func CheckMountLabel(label string, h Host) error {
 	if label != "" && !slices.Contains(h.LSMs, "selinux") {
 		return fmt.Errorf("linux.mountLabel: %q: the running kernel is without selinux", label)
 	}
+	if strings.Contains(label, `"`) { // the quotes around it would end there, and options begin
+		return fmt.Errorf("linux.mountLabel: %q: a label has no quotes", label)
+	}
 	return nil
 }

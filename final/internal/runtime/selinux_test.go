@@ -145,8 +145,8 @@ func TestSELinuxRefused(t *testing.T) {
 		w.refused(err, "mounts[1]: destination /dev: mount: invalid argument", `linux.mountLabel "no_t"`)
 		w.checkNothingLeft("create")
 		c := w.create("b", labelled("system_u:system_r:forbidden_t:s0"), func(s *specs.Spec) { s.Process.NoNewPrivileges = false })
-		w.refused(c.Start(), `exec "sh"`, "permission denied")
+		w.refused(c.Start(), "exec sh", "permission denied")
 		c = w.create("c", labelled(otherLabel), func(s *specs.Spec) { s.Process.NoNewPrivileges = true })
-		w.refused(c.Start(), `exec "sh"`, "operation not permitted")
+		w.refused(c.Start(), "exec sh", "operation not permitted")
 	})
 }
