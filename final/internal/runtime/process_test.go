@@ -477,6 +477,10 @@ func strangers(pid int, files []*os.File) (list []string) {
 // TestListener: an agent answers the calls of SCMP_ACT_NOTIFY.
 func TestListener(t *testing.T) {
 	both(t, func(w *world) {
+		over, end, err := os.Pipe()
+		w.must(err)
+		w.Cleanup(func() { over.Close() })
+		defer end.Close() // before the agent is waited for
 		states := make(chan specs.ContainerProcessState, 2)
 		socket := w.listen("agent.sock", func(connection *net.UnixConn) {
 			text, files := w.receive(connection)
@@ -484,7 +488,7 @@ func TestListener(t *testing.T) {
 			w.check(json.Unmarshal(text, &state))
 			states <- state
 			for _, file := range files {
-				w.check(answer(file))
+				w.check(answer(file, over))
 				file.Close()
 			}
 		})
@@ -531,14 +535,15 @@ func TestListener(t *testing.T) {
 	})
 }
 
-// answer answers one call with ENOSPC (seccomp_unotify(2)). A container that ends without one gets none.
-func answer(listener *os.File) error {
-	poll := []unix.PollFd{{Fd: int32(listener.Fd()), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, int(patient.Milliseconds()))
+// answer answers one call with ENOSPC (seccomp_unotify(2)). Who makes none until all is over gets none: a kernel may keep
+// the listener of a container that has ended open until somebody has waited for its last process.
+func answer(listener, over *os.File) error {
+	poll := []unix.PollFd{{Fd: int32(listener.Fd()), Events: unix.POLLIN}, {Fd: int32(over.Fd())}}
+	_, err := unix.Poll(poll, int(patient.Milliseconds()))
 	for err == unix.EINTR {
-		n, err = unix.Poll(poll, int(patient.Milliseconds()))
+		_, err = unix.Poll(poll, int(patient.Milliseconds()))
 	}
-	if err != nil || n == 0 || poll[0].Revents&unix.POLLIN == 0 {
+	if err != nil || poll[0].Revents&unix.POLLIN == 0 {
 		return err
 	}
 	return kernelAnswer(listener.Fd(), unix.ENOSPC)
