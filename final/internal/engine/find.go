@@ -13,14 +13,14 @@ import (
 	"github.com/simple-container/simple-container/final/internal/naming"
 )
 
-// thing is what a container is in errors about its name.
-const thing = "container"
+// noun is what a container is in errors about its name.
+const noun = "container"
 
-func notFound(name string) error { return &naming.NotFoundError{Kind: thing, Name: name} }
+func notFound(name string) error { return &naming.NotFoundError{Kind: noun, Name: name} }
 
 // IsNotFound tells whether an error says that there is no such container.
 func IsNotFound(err error) bool {
-	return naming.IsNotFound(err, thing)
+	return naming.IsNotFound(err, noun)
 }
 
 // Find returns the container that has an id, a name, or an id that begins so. Its error is a [*naming.NotFoundError] or
@@ -75,7 +75,7 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 		}
 	}
 	if !isHex(reference) {
-		return "", &naming.NotFoundError{Kind: thing, Name: reference, Similar: naming.Similar(reference, e.Names())}
+		return "", &naming.NotFoundError{Kind: noun, Name: reference, Similar: naming.Similar(reference, e.Names())}
 	}
 	ids, err := e.ids()
 	if err != nil {
@@ -89,12 +89,12 @@ func (e *Engine) resolve(reference string) (id string, err error) {
 	}
 	switch len(matching) {
 	case 0:
-		return "", &naming.NotFoundError{Kind: thing, Name: reference, Similar: naming.Similar(reference, e.Names())}
+		return "", &naming.NotFoundError{Kind: noun, Name: reference, Similar: naming.Similar(reference, e.Names())}
 	case 1:
 		return matching[0], nil
 	}
 	slices.Sort(matching)
-	return "", &naming.AmbiguousError{Kind: thing, Prefix: reference, IDs: matching}
+	return "", &naming.AmbiguousError{Kind: noun, Prefix: reference, IDs: matching}
 }
 
 // ids returns those of all containers.

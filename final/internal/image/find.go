@@ -10,11 +10,11 @@ import (
 	"github.com/simple-container/simple-container/final/internal/naming"
 )
 
-// thing is what an image is in errors about its name.
-const thing = "image"
+// noun is what an image is in errors about its name.
+const noun = "image"
 
 // IsNotFound tells whether an error says that there is no such image.
-func IsNotFound(err error) bool { return naming.IsNotFound(err, thing) }
+func IsNotFound(err error) bool { return naming.IsNotFound(err, noun) }
 
 // Find returns the image that has a name (alpine, alpine:3, REPOSITORY@sha256:DIGEST), an id, or an id that
 // begins so. Its error is a [*naming.NotFoundError] or [*naming.AmbiguousError] where there is none.
@@ -50,9 +50,9 @@ func lookup(images []*Image, reference string) (*Image, error) {
 	case 1:
 		return matching[0], nil
 	case 0:
-		return nil, &naming.NotFoundError{Kind: thing, Name: reference, Similar: nearest(images, reference)}
+		return nil, &naming.NotFoundError{Kind: noun, Name: reference, Similar: nearest(images, reference)}
 	}
-	ambiguous := &naming.AmbiguousError{Kind: thing, Prefix: reference}
+	ambiguous := &naming.AmbiguousError{Kind: noun, Prefix: reference}
 	for _, img := range matching {
 		ambiguous.IDs = append(ambiguous.IDs, img.ID)
 	}

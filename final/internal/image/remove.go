@@ -130,7 +130,7 @@ func (s *Store) Use(img *Image, record func() error) error {
 	}
 	for _, diffID := range img.Config.RootFS.DiffIDs {
 		if whole, err := s.isWhole(diffID); err != nil || !whole {
-			return errors.Join(err, &naming.NotFoundError{Kind: thing, Name: img.Name()})
+			return errors.Join(err, &naming.NotFoundError{Kind: noun, Name: img.Name()})
 		}
 	}
 	return record()

@@ -64,7 +64,7 @@ func (c *Container) Exec(o ExecOptions) (p *executor.Process, err error) {
 			return p, err
 		case !c.alive():
 			return nil, fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
-		case try > 100 && time.Now().After(deadline): // and not we had to wait for a processor
+		case try > 100 && time.Now().After(deadline): // else it may be only we who got no processor
 			return nil, fmt.Errorf("container %q: its first process has lost its first thread: %w", c.ID, err)
 		}
 		time.Sleep(time.Millisecond)

@@ -30,8 +30,8 @@ func (c *Container) Kill(signal unix.Signal, all bool) error {
 			return nil
 		}
 	}
-	// After cgroup.kill too, and last: it passes over a process whose first thread is being killed already, and so
-	// ends execve in another thread, which goes on.
+	// The first process gets it after cgroup.kill, too: that passes over a process whose first thread is being killed
+	// already, as it is while another thread calls execve and the process goes on in that one.
 	if err := c.signal(signal); err != nil && !(all && errors.Is(err, ErrNotRunning)) {
 		return fmt.Errorf("container %q: %w", c.ID, err)
 	}

@@ -68,6 +68,7 @@ type removal struct {
 	parent int // where it begins; the caller's
 	keep   func(Inode) bool
 	way    []passed // the directories from there to where it is
+	kept   bool     // something was, and the directories that it is in
 }
 
 // mostOpen is how many of the way are open.
@@ -167,10 +168,11 @@ func (r *removal) leave() error {
 
 func (r *removal) unlink(name string, id Inode, flags int) error {
 	if r.keep(id) {
+		r.kept = true
 		return nil
 	}
 	err := unix.Unlinkat(r.here(), name, flags)
-	if err == nil || errors.Is(err, unix.ENOTEMPTY) { // something in it was kept
+	if err == nil || r.kept && errors.Is(err, unix.ENOTEMPTY) {
 		return nil
 	}
 	return &os.PathError{Op: "remove", Path: name, Err: err}
