@@ -5,7 +5,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"unsafe"
@@ -27,7 +26,7 @@ type insn struct {
 	imm  int32
 }
 
-// The registers: R0 is the regAnswer, R1 the context. The program keeps in the others:
+// The registers. The kernel puts the context into R1 and finds the answer in R0; the others are the program's.
 const (
 	regAnswer = iota
 	regContext
@@ -42,7 +41,7 @@ func load(dst byte, off int16) insn {
 	return insn{code: unix.BPF_LDX | unix.BPF_MEM | unix.BPF_W, regs: dst | regContext<<4, off: off}
 }
 
-// move, and, shiftRight are dst op= imm; copyTo is dst = src.
+// alu is dst op= imm, of which move and and are two; copyTo is dst = src.
 func move(dst byte, imm int32) insn { return alu(unix.BPF_MOV, dst, imm) }
 func and(dst byte, imm int32) insn  { return alu(unix.BPF_AND, dst, imm) }
 func alu(op, dst byte, imm int32) insn {
@@ -122,16 +121,16 @@ func attachDevices(door *kernel.Door, dir string, fresh bool, rules []rule, open
 	}
 	defer unix.Close(group)
 	var old []int
-	if !fresh {
-		if old, err = attached(group); err != nil {
-			return fmt.Errorf("bpf BPF_PROG_QUERY %s: %w", dir, err)
-		}
-	}
 	defer func() {
 		for _, fd := range old {
 			_ = unix.Close(fd)
 		}
 	}()
+	if !fresh {
+		if old, err = attached(group); err != nil {
+			return fmt.Errorf("bpf BPF_PROG_QUERY %s: %w", dir, err)
+		}
+	}
 	var words []string
 	for _, r := range rules {
 		words = append(words, map[bool]string{true: "allow ", false: "deny "}[r.allow]+r.String())
@@ -177,11 +176,12 @@ func loadDevices(program []insn) (fd int, err error) {
 	return progLoad(program)
 }
 
-// The parts of union bpf_attr (bpf(2)) that are used here.
+// The parts of union bpf_attr (bpf(2)) that are used here. An address is a pointer, not a number: Go moves what is on a
+// stack, and then corrects pointers alone.
 type (
 	attrLoad struct {
 		kind, count        uint32
-		insns, license     uint64
+		insns, license     unsafe.Pointer
 		logLevel, logSize  uint32
 		log                uint64
 		kernVersion, flags uint32
@@ -190,13 +190,13 @@ type (
 	attrAttach struct{ target, program, kind, flags uint32 }
 	attrQuery  struct {
 		target, kind, flags, attached uint32
-		ids                           uint64
+		ids                           unsafe.Pointer
 		count, _                      uint32
 	}
 	attrID   struct{ id, next, flags uint32 }
 	attrInfo struct {
 		fd, size uint32
-		info     uint64
+		info     unsafe.Pointer
 	}
 )
 
@@ -204,18 +204,15 @@ func progLoad(program []insn) (fd int, err error) {
 	license := []byte("Apache-2.0\x00") // no function of the kernel is called that would ask for another
 	attr := attrLoad{
 		kind: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(program)),
-		insns: uint64(uintptr(unsafe.Pointer(&program[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0]))),
+		insns: unsafe.Pointer(&program[0]), license: unsafe.Pointer(&license[0]),
 	}
 	copy(attr.name[:], programName)
-	fd, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(program)
-	runtime.KeepAlive(license)
-	return fd, err
+	return bpf(unix.BPF_PROG_LOAD, &attr)
 }
 
 func attach(command, group, program int, flags uint32) error {
 	attr := attrAttach{uint32(group), uint32(program), unix.BPF_CGROUP_DEVICE, flags}
-	_, err := bpf(command, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	_, err := bpf(command, &attr)
 	return err
 }
 
@@ -224,15 +221,13 @@ func attached(group int) (programs []int, err error) {
 	ids := make([]uint32, 64) // as many as the kernel lets attach
 	attr := attrQuery{
 		target: uint32(group), kind: unix.BPF_CGROUP_DEVICE,
-		count: uint32(len(ids)), ids: uint64(uintptr(unsafe.Pointer(&ids[0]))),
+		count: uint32(len(ids)), ids: unsafe.Pointer(&ids[0]),
 	}
-	if _, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+	if _, err := bpf(unix.BPF_PROG_QUERY, &attr); err != nil {
 		return nil, err
 	}
-	runtime.KeepAlive(ids)
 	for _, id := range ids[:attr.count] {
-		by := attrID{id: id}
-		fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&by), unsafe.Sizeof(by))
+		fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, &attrID{id: id})
 		if errors.Is(err, unix.ENOENT) {
 			continue // detached meanwhile
 		}
@@ -251,17 +246,16 @@ func attached(group int) (programs []int, err error) {
 // nameOfProgram asks for struct bpf_prog_info, in which the name is at byte 64.
 func nameOfProgram(fd int) string {
 	var info [80]byte
-	attr := attrInfo{uint32(fd), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info)))}
-	if _, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+	attr := attrInfo{uint32(fd), uint32(len(info)), unsafe.Pointer(&info)}
+	if _, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, &attr); err != nil {
 		return ""
 	}
-	runtime.KeepAlive(&info)
 	return unix.ByteSliceToString(info[64:])
 }
 
-func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
+func bpf[T any](command int, attr *T) (int, error) {
 	for {
-		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr))
 		switch errno {
 		case 0:
 			return int(r), nil
