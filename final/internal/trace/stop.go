@@ -23,8 +23,7 @@ type syscallInfo struct {
 
 // systemCall notes a thread's way into the kernel, or out of it.
 func (p *ptracer) systemCall(tid int) {
-	var info syscallInfo
-	err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)))
+	info, err := syscallOf(tid)
 	if err != nil {
 		return // killed
 	}
@@ -160,6 +159,17 @@ func peek(tid int, address uint64, length int) []byte {
 		return nil
 	}
 	return buffer[:n]
+}
+
+// syscallOf asks where a thread has stopped. It makes the call itself: a pointer that is a number already is not corrected
+// when Go moves the stack, which it may do at any call of a function.
+func syscallOf(tid int) (info syscallInfo, err error) {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(tid),
+		unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	if errno != 0 {
+		return info, errno
+	}
+	return info, nil
 }
 
 // ptrace does not tell Go's scheduler: no request waits for anything, and there are two for each stop.
