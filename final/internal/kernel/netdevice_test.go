@@ -78,3 +78,22 @@ func TestMoveLink(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is no network namespace is refused, and no socket stays open.
+func TestOpenRouteElsewhere(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	before, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := openRoute(null); !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EPERM) {
+		t.Errorf("a socket in %s: got %v, %v, want EINVAL", null.Name(), s, err)
+	}
+	if after, _ := os.ReadDir("/proc/self/fd"); len(after) != len(before) {
+		t.Errorf("descriptors: got %v, want %v", after, before)
+	}
+}

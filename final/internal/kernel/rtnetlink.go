@@ -31,7 +31,12 @@ func openRoute(namespace *os.File) (s *routeSocket, err error) {
 	if namespace == nil {
 		err = open()
 	} else {
-		err = OnThread(func() error { return errors.Join(unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET), open()) })
+		err = OnThread(func() error {
+			if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			return open()
+		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("netlink socket: %w", err)
