@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -125,8 +124,7 @@ func (p *part) watchV2(ctx context.Context, names []string, changed func() bool)
 	return wait(ctx, events, make([]byte, 4096), changed)
 }
 
-// wait reads from a descriptor and asks after each read whether to go on. The end of the context closes it
-// under the read.
+// wait reads from a descriptor and asks after each read whether to go on. The end of the context ends the read.
 func wait(ctx context.Context, events *os.File, buf []byte, happened func() bool) error {
 	stop := context.AfterFunc(ctx, func() { _ = events.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -173,7 +171,7 @@ func (p *part) watchPSI(ctx context.Context, trigger string, tell func()) error 
 
 // goneIsEnd makes no error of a group that has been removed.
 func goneIsEnd(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+	if gone(err) {
 		return nil
 	}
 	return err

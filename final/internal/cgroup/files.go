@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -126,9 +127,10 @@ func (f *Files) read(name string) ([]byte, error) {
 func (f *Files) kept(name string) bool { return f.Version == 2 || name != "cgroup.procs" }
 
 // absent tells the errors of a file that is not there: never was, went with its group, or is not for this one.
-func absent(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EOPNOTSUPP)
-}
+func absent(err error) bool { return gone(err) || errors.Is(err, unix.EOPNOTSUPP) }
+
+// gone tells the errors of a file whose group has been removed: before it was opened, or after that.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
 // text is Read for what is to last.
 func (f *Files) text(name string) string {

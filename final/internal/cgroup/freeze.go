@@ -5,7 +5,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -72,7 +71,7 @@ func (p *part) frozen() (bool, error) {
 		file = "/freezer.state" // THAWED, FREEZING, FROZEN
 	}
 	text, err := kernel.ReadFile(p.dir + file)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+	if gone(err) {
 		return false, nil
 	}
 	return text != "0" && text != "THAWED", err
@@ -91,7 +90,7 @@ func (p *part) setFrozen(door *kernel.Door, on bool) error {
 			return slices.Contains(strings.Split(readFile(p.dir+"/cgroup.events"), "\n"), "frozen "+value)
 		}
 	}
-	gone := func() bool { return !on && errors.Is(unix.Access(p.dir, unix.F_OK), unix.ENOENT) }
+	removed := func() bool { return !on && errors.Is(unix.Access(p.dir, unix.F_OK), unix.ENOENT) }
 	deadline := time.Now().Add(patience)
 	for try := 0; ; try++ {
 		if try%50 == 0 {
@@ -101,11 +100,11 @@ func (p *part) setFrozen(door *kernel.Door, on bool) error {
 				}
 			}
 			err := door.Write(file, value)
-			if going := !on && errors.Is(err, unix.ENODEV); err != nil && !going && !gone() {
+			if going := !on && errors.Is(err, unix.ENODEV); err != nil && !going && !removed() {
 				return err
 			}
 		}
-		if reached() || gone() {
+		if reached() || removed() {
 			return nil
 		}
 		if time.Now().After(deadline) {

@@ -5,7 +5,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,8 +49,8 @@ func (g *Group) book() *part {
 // pidsIn reads cgroup.procs. A process of a PID namespace that cannot be seen from here is 0.
 func pidsIn(group string) (pids []int, err error) {
 	text, err := kernel.ReadFile(group + "/cgroup.procs")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		return nil, nil // the group has been removed: before the open, or between it and the read
+	if gone(err) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func (g *Group) Kill(door *kernel.Door, signal unix.Signal) error {
 		if err == nil {
 			return g.thawKilled(door)
 		}
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+		if !gone(err) {
 			return err
 		}
 	}

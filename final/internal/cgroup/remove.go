@@ -110,7 +110,7 @@ func empty(door *kernel.Door, dir string, groups []string) error {
 		if killed = err == nil; killed {
 			continue
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !gone(err) {
 			return err
 		}
 		if err := killAll(door, groups, pids); err != nil {

@@ -169,6 +169,26 @@ func TestRemoveUsesCgroupKill(t *testing.T) {
 	}
 }
 
+// A group that somebody else removes while its processes are killed has gone, and that is all it was to do.
+func TestRemoveWhatGoesMeanwhile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "group")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/cgroup.procs", []byte("999999999\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	door := &kernel.Door{Trap: func(_ int, call kernel.Call) error {
+		if call.Object == dir+"/cgroup.kill" {
+			return errors.Join(os.RemoveAll(dir), unix.ENODEV) // the kernel's word, if it goes between open and write
+		}
+		return nil
+	}}
+	if err := Remove(door, dir); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPopulated(t *testing.T) {
 	for text, want := range map[string]bool{
 		"populated 1\nfrozen 0\n": true,
