@@ -147,7 +147,7 @@ func (g *Group) handDown(door *kernel.Door, changes []change) (refused map[strin
 		return hybrid && !needed
 	})
 	refused = map[string]error{}
-	for dir := range p.above() {
+	for _, dir := range p.above() {
 		text, err := kernel.ReadFile(dir + "/cgroup.subtree_control")
 		if err != nil {
 			continue // its parent hands nothing down, so what is tried here has been refused above
@@ -190,20 +190,12 @@ func occupied(dir string) error {
 		"have them in a group below it", dir, unix.EBUSY)
 }
 
-// above yields the directories above the group's, from the root of the tree down.
-func (p *part) above() func(func(string) bool) {
-	return func(yield func(string) bool) {
-		rest := strings.TrimPrefix(filepath.Dir(p.dir), p.Dir)
-		for dir := p.Dir; ; {
-			if !yield(dir) {
-				return
-			}
-			rest = strings.TrimPrefix(rest, "/")
-			if rest == "" {
-				return
-			}
-			name, after, _ := strings.Cut(rest, "/")
-			dir, rest = dir+"/"+name, after
-		}
+// above returns the directories above the group's, from the root of the tree down.
+func (p *part) above() (dirs []string) {
+	for dir := p.dir; len(dir) > len(p.Dir); {
+		dir = filepath.Dir(dir)
+		dirs = append(dirs, dir)
 	}
+	slices.Reverse(dirs)
+	return dirs
 }
