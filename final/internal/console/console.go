@@ -19,7 +19,6 @@ package console
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -31,38 +30,35 @@ import (
 const payload = "/dev/ptmx"
 
 // Open adds the opening of a terminal below root, which is a descriptor of the container's root directory, and
-// sends the master to a socket that the container side has as a descriptor. size may be nil. It returns the
-// slave's descriptor. Descriptors 0 to 2 must be taken.
+// sends the master to a socket that the container side has as a descriptor. size may be nil; it is one that
+// plan.ValidateProcess lets pass. It returns the slave's descriptor. Descriptors 0 to 2 must be taken.
 //
 // What lies at dev/pts/ptmx is not trusted, and need not be: the kernel answers TIOCGPTPEER for the masters of
 // its own driver only (anything else is ENOTTY), and opens the slave of this very pair in the devpts that the
 // master belongs to. No name is looked up after the first, so that neither /dev/pts/N nor the devpts itself
 // can be exchanged in between (CVE-2025-52565). RESOLVE_NO_SYMLINKS keeps the first one in the container.
-func Open(l *op.List, root *op.Var, size *specs.Box, socket int) (slave *op.Var, err error) {
+func Open(l *op.List, root *op.Var, size *specs.Box, socket int) (slave *op.Var) {
 	load := op.Words(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET|unix.SCM_RIGHTS<<32, 0) // the third word is master
-	master, slave := &op.Var{Name: "master", Data: load, Offset: 16}, op.NewVar("slave")
+	master := &op.Var{Name: "master", Data: load, Offset: 16}
 	open := op.Openat2(op.Val(root), "dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY, within, master)
 	open.Why = "a new pair of terminal ends, in the container's devpts"
 	unlock := ioctl(master, "TIOCSPTLCK", unix.TIOCSPTLCK, op.Ref(&op.Data{Bytes: make([]byte, 4), Text: "[0]"}))
 	unlock.Why = "a new slave is locked until its owner is right, which in a devpts of one's own it is"
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
 	peer := ioctl(master, "TIOCGPTPEER", unix.TIOCGPTPEER, op.Int(flags).As("O_RDWR|O_NOCTTY|O_CLOEXEC"))
+	slave = op.NewVar("slave")
 	peer.Result, peer.Why = slave, "by its master: a path could have been exchanged"
 	l.Add(open, unlock, peer)
 
 	if size != nil && (size.Height != 0 || size.Width != 0) {
-		resize, err := setSize(master, size)
-		if err != nil {
-			return nil, err
-		}
-		l.Add(resize)
+		l.Add(setSize(master, size))
 	}
 	send := sendmsg(socket, load)
 	send.Why = "the other end goes to whoever asked for the terminal"
 	closing := op.Close(op.Val(master))
 	closing.Why = "the end of the container's side must be the end of the terminal"
 	l.Add(send, closing)
-	return slave, nil
+	return slave
 }
 
 // within is how names below the container's root are looked up: no link leads elsewhere, least of all /dev.
@@ -118,17 +114,12 @@ func ioctl(fd *op.Var, name string, request uint, arg op.Arg) op.Op {
 	return op.Op{Name: "ioctl", Nr: unix.SYS_IOCTL, Args: []op.Arg{op.Val(fd), op.Int(request).As(name), arg}}
 }
 
-func setSize(master *op.Var, size *specs.Box) (op.Op, error) {
-	for name, n := range map[string]uint{"height": size.Height, "width": size.Width} {
-		if n > math.MaxUint16 {
-			return op.Op{}, fmt.Errorf("process.consoleSize.%s: %d: want at most %d", name, n, math.MaxUint16)
-		}
-	}
+func setSize(master *op.Var, size *specs.Box) op.Op {
 	data := op.Struct(unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)})
 	data.Text = fmt.Sprintf("{%d rows, %d columns}", size.Height, size.Width)
 	resize := ioctl(master, "TIOCSWINSZ", unix.TIOCSWINSZ, op.Ref(data))
 	resize.Shell = fmt.Sprintf("stty rows %d cols %d", size.Height, size.Width)
-	return resize, nil
+	return resize
 }
 
 // sendmsg is sendmsg(2) with a load (cmsg(3), unix(7)): a struct cmsghdr, which is its length, level and type,

@@ -10,15 +10,15 @@ import (
 )
 
 // openConsole opens a terminal in the container's devpts.
-func (c *create) openConsole() (err error) {
+func (c *create) openConsole() error {
 	if c.o.Console == 0 {
 		return nil
 	}
-	c.slave, err = console.Open(c.List, c.root, c.process.ConsoleSize, c.o.Console)
-	if err == nil && c.o.Target == 0 { // the container's first process
+	c.slave = console.Open(c.List, c.root, c.process.ConsoleSize, c.o.Console)
+	if c.o.Target == 0 { // the container's first process
 		console.Bind(c.List, c.root, c.slave)
 	}
-	return err
+	return nil
 }
 
 // giveStreams makes the terminal, or the standard streams of whoever made the container, the user's: a command
