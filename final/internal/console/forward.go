@@ -24,7 +24,7 @@ type Forwarder struct {
 	keys    KeyFilter
 	plain   bool // out is no terminal: lines end as in files
 
-	guard    *guard         // nil if in is no terminal
+	giveBack func() error   // nil if in is no terminal
 	resized  chan os.Signal // nil if neither of ours is
 	stop     *os.File       // closing it ends the input
 	detached chan struct{}
@@ -43,7 +43,7 @@ func Forward(in, out, master *os.File, keys []byte) (*Forwarder, error) {
 	f.stop = stop
 	if in != nil {
 		if modes, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS); err == nil {
-			if err := f.raw(modes); err != nil {
+			if err := f.raw(modes.Oflag); err != nil {
 				return nil, errors.Join(err, woken.Close(), stop.Close(), master.Close())
 			}
 			f.keys.Keys = keys
@@ -86,23 +86,20 @@ func (f *Forwarder) Detach() (master *os.File, err error) {
 	}
 	f.work.Wait()
 	err = errors.Join(f.failed, err)
-	if f.guard != nil {
-		err = errors.Join(err, f.guard.end())
+	if f.giveBack != nil {
+		err = errors.Join(err, f.giveBack())
 	}
 	return f.master, err
 }
 
-// raw takes the terminal's keys. The guard is there first.
-func (f *Forwarder) raw(modes *unix.Termios) (err error) {
-	if f.guard, err = startGuard(f.in, modes); err != nil {
+// raw takes the terminal's keys. before is how it has treated what is written to it.
+func (f *Forwarder) raw(before uint32) (err error) {
+	if f.giveBack, err = Raw(f.in); err != nil {
 		return err
-	}
-	if _, err = term.MakeRaw(int(f.in.Fd())); err != nil {
-		return errors.Join(fmt.Errorf("ioctl %s: TCSETS: %w", f.in.Name(), err), f.guard.end())
 	}
 	if f.plain { // whoever reads out may write to our terminal, and counts on it to begin each line at the left
 		if now, err := unix.IoctlGetTermios(int(f.in.Fd()), unix.TCGETS); err == nil {
-			now.Oflag |= modes.Oflag & unix.OPOST
+			now.Oflag |= before & unix.OPOST
 			_ = unix.IoctlSetTermios(int(f.in.Fd()), unix.TCSETS, now)
 		}
 	}
