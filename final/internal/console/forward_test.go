@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -342,6 +343,39 @@ func TestSocket(t *testing.T) {
 	if _, err := Receive(theirs); err == nil || !strings.Contains(err.Error(), ErrNoTerminal.Error()) {
 		t.Errorf("the end of the socket: error %v, want %v", err, ErrNoTerminal)
 	}
+}
+
+// TestReceiveSeveral: one descriptor is wanted, and of more none stays open.
+func TestReceiveSeveral(t *testing.T) {
+	ours, theirs, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	for _, count := range []int{2, 3} {
+		load := unix.UnixRights(slices.Repeat([]int{int(ours.Fd())}, count)...)
+		if err := unix.Sendmsg(int(theirs.Fd()), []byte("several"), load, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		before := descriptors(t)
+		if file, err := Receive(ours); err == nil {
+			t.Errorf("%d descriptors: received %v", count, file.Name())
+		}
+		if after := descriptors(t); after != before {
+			t.Errorf("%d descriptors: %d are open afterwards, want %d", count, after, before)
+		}
+	}
+}
+
+// descriptors counts those of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // TestDetach: the keys give our terminal back, and leave the program its own, until nobody has the master any more. What

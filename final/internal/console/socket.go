@@ -53,7 +53,7 @@ func Send(socket, file *os.File) error {
 // container's; what it sent is looked at all the same.
 func Receive(socket *os.File) (master *os.File, err error) {
 	name, load := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
-	n, size, flags, _, err := unix.Recvmsg(int(socket.Fd()), name, load, unix.MSG_CMSG_CLOEXEC)
+	n, size, _, _, err := unix.Recvmsg(int(socket.Fd()), name, load, unix.MSG_CMSG_CLOEXEC)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("recvmsg %s: %w", socket.Name(), err)
@@ -63,10 +63,6 @@ func Receive(socket *os.File) (master *os.File, err error) {
 	fd, err := descriptor(load[:size])
 	if err != nil {
 		return nil, fmt.Errorf("recvmsg %s: %w", socket.Name(), err)
-	}
-	if flags&unix.MSG_CTRUNC != 0 {
-		unix.Close(fd)
-		return nil, fmt.Errorf("recvmsg %s: more than one descriptor", socket.Name())
 	}
 	if _, err := unix.IoctlGetInt(fd, unix.TIOCGPTN); err != nil {
 		unix.Close(fd)
@@ -83,7 +79,8 @@ func Receive(socket *os.File) (master *os.File, err error) {
 // ErrNoTerminal says that the container side ended before it had a terminal; why, its report says.
 var ErrNoTerminal = errors.New("no terminal came")
 
-// descriptor returns the one descriptor of a message's load.
+// descriptor returns the one descriptor of a message's load. There is room for a second, since the kernel counts in 8
+// bytes: of too many none stays open.
 func descriptor(load []byte) (int, error) {
 	messages, err := unix.ParseSocketControlMessage(load)
 	if err != nil {
@@ -95,6 +92,12 @@ func descriptor(load []byte) (int, error) {
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {
 		return -1, err
+	}
+	if len(fds) > 1 {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+		return -1, errors.New("more than one descriptor")
 	}
 	return fds[0], nil
 }
