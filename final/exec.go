@@ -68,7 +68,7 @@ func (s *session) exec(f *execFlags, args []string) error {
 	if o.Process, err = f.processOf(c, args[1:]); err != nil {
 		return err
 	}
-	fg, err := newForeground(f.socket, f.detach, func() (bool, error) { return o.Process.Terminal, nil })
+	fg, err := newForeground(f.socket, f.detach, o.Process.Terminal)
 	if err != nil {
 		return err
 	}
@@ -92,15 +92,7 @@ func (s *session) exec(f *execFlags, args []string) error {
 // processOf is the process of a file, or the container's own with what the flags say.
 func (f *execFlags) processOf(c *runtime.Container, args []string) (*specs.Process, error) {
 	if f.process != "" {
-		text, err := os.ReadFile(f.process)
-		if err != nil {
-			return nil, fmt.Errorf("--process: %w", err)
-		}
-		p := &specs.Process{}
-		if err := decode.Decode(text, p); err != nil {
-			return nil, fmt.Errorf("--process %s: %w", f.process, err)
-		}
-		return p, nil
+		return readProcess(f.process)
 	}
 	if len(args) == 0 {
 		return nil, errors.New("exec: want a command, or --process FILE")
@@ -133,6 +125,19 @@ func (f *execFlags) processOf(c *runtime.Container, args []string) (*specs.Proce
 	return p, err
 }
 
+// readProcess reads a process from a file.
+func readProcess(file string) (*specs.Process, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--process: %w", err)
+	}
+	p := &specs.Process{}
+	if err := decode.Decode(text, p); err != nil {
+		return nil, fmt.Errorf("--process %s: %w", file, err)
+	}
+	return p, nil
+}
+
 // addCapabilities gives the process further capabilities. What the container lets its processes inherit anyway,
 // they have at once, whoever they run as: that is the ambient set (capabilities(7)).
 func (f *execFlags) addCapabilities(p *specs.Process) {
@@ -155,17 +160,13 @@ func (f *execFlags) addCapabilities(p *specs.Process) {
 // parseUser reads UID or UID:GID. Names are not looked up: the container's files, in which they would be
 // found, are not to be trusted with whom the command runs as.
 func parseUser(text string, gid uint32) (uint32, uint32, error) {
-	user, group, both := strings.Cut(text, ":")
-	u, err := strconv.ParseUint(user, 10, 32)
-	if err != nil || u == 1<<32-1 {
-		return 0, 0, fmt.Errorf("--user %q: want UID or UID:GID, as numbers", text)
+	ids := [2]uint32{1: gid}
+	for i, word := range strings.SplitN(text, ":", 2) {
+		id, err := strconv.ParseUint(word, 10, 32)
+		if err != nil || id == 1<<32-1 {
+			return 0, 0, fmt.Errorf("--user %q: want UID or UID:GID, as numbers", text)
+		}
+		ids[i] = uint32(id)
 	}
-	if !both {
-		return uint32(u), gid, nil
-	}
-	g, err := strconv.ParseUint(group, 10, 32)
-	if err != nil || g == 1<<32-1 {
-		return 0, 0, fmt.Errorf("--user %q: want UID or UID:GID, as numbers", text)
-	}
-	return uint32(u), uint32(g), nil
+	return ids[0], ids[1], nil
 }

@@ -34,26 +34,34 @@ var runVerb = verb{"run ID", "Make a container out of a bundle, start it and wai
 // run creates and starts a container. In the foreground it lends it the terminal, passes signals on, and ends
 // with the command's exit code.
 func (s *session) run(id string, o runtime.CreateOptions, socket string, detach, keep bool) (err error) {
-	r := s.runtime()
-	f, err := newForeground(socket, detach, func() (bool, error) { return runtime.WantsTerminal(o.Bundle) })
+	terminal, err := runtime.WantsTerminal(o.Bundle)
+	if err != nil {
+		return err
+	}
+	f, err := newForeground(socket, detach, terminal)
 	if err != nil {
 		return err
 	}
 	defer f.close()
+	r := s.runtime()
 	o.Console = f.socket
 	c, err := r.Create(id, o)
 	if err != nil {
 		return err
 	}
-	if !detach && !keep {
-		defer func() { err = errors.Join(err, ignoreGone(r.Delete(id, true))) }()
-	}
+	stays := false
+	defer func() {
+		if !stays {
+			err = errors.Join(err, ignoreGone(r.Delete(id, true)))
+		}
+	}()
 	if err := f.attach(); err != nil {
 		return err
 	}
 	if err := c.Start(); err != nil {
-		return errors.Join(err, ignoreGone(r.Delete(id, true)))
+		return err
 	}
+	stays = detach || keep
 	if detach {
 		return nil
 	}
@@ -81,27 +89,24 @@ type foreground struct {
 // takes two switches of threads, and all of them would take longer than the container.)
 var forwarded = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2}
 
-// newForeground prepares for a process. With the path of a console socket the terminal is its owner's.
-func newForeground(socket string, detach bool, terminal func() (bool, error)) (*foreground, error) {
-	f := &foreground{in: os.Stdin, signals: make(chan os.Signal, 64)}
+// newForeground prepares for a process. With the path of a console socket the terminal, if it is to have one, is the
+// socket's owner's.
+func newForeground(socket string, detach, terminal bool) (f *foreground, err error) {
+	f = &foreground{in: os.Stdin, signals: make(chan os.Signal, 64)}
 	if !detach {
 		signal.Notify(f.signals, forwarded...) // from now on: what comes during set-up is for the command
 	}
-	want, err := terminal()
-	if err != nil || !want && socket == "" {
-		return f, err
-	}
-	if socket != "" {
+	switch {
+	case socket != "":
 		f.socket, err = console.Dial(socket)
-		return f, err
+	case !terminal:
+	case detach:
+		err = errors.New("process.terminal: a detached process with a terminal wants --console-socket")
+	case !slices.ContainsFunc([]int{0, 1, 2}, term.IsTerminal) && !hasTerminal():
+		err = errors.New("process.terminal: true, and none of the standard streams is a terminal: set it to false, or use --console-socket")
+	default:
+		f.ours, f.socket, err = console.Pair()
 	}
-	if detach {
-		return nil, errors.New("process.terminal: a detached process with a terminal wants --console-socket")
-	}
-	if !slices.ContainsFunc([]int{0, 1, 2}, term.IsTerminal) && !hasTerminal() {
-		return nil, errors.New("process.terminal: true, and none of the standard streams is a terminal: set it to false, or use --console-socket")
-	}
-	f.ours, f.socket, err = console.Pair()
 	return f, err
 }
 
@@ -182,13 +187,17 @@ func (f *foreground) wait(pid int) (err error) {
 			break
 		}
 	}
-	err = errors.Join(err, f.release())
-	code := status.ExitStatus()
-	if status.Signaled() {
-		code = 128 + int(status.Signal())
-	}
-	if err != nil || code == 0 {
+	code := exitCode(status)
+	if err = errors.Join(err, f.release()); err != nil || code == 0 {
 		return err
 	}
 	return exitError(code)
+}
+
+// exitCode is what a process that has ended gives who runs it: its own code, or 128 and its signal.
+func exitCode(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
 }

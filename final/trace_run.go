@@ -121,7 +121,11 @@ func awaitMade(e *engine.Engine, id string, began <-chan error) (*runtime.Contai
 // run makes a container, traces it, starts it, and ends with its command's exit code.
 func (f *traceFlags) run(s *session, id, bundle string) (err error) {
 	r := s.runtime()
-	fg, err := newForeground("", false, func() (bool, error) { return runtime.WantsTerminal(bundle) })
+	terminal, err := runtime.WantsTerminal(bundle)
+	if err != nil {
+		return err
+	}
+	fg, err := newForeground("", false, terminal)
 	if err != nil {
 		return err
 	}
@@ -163,8 +167,5 @@ func (t *tracing) code(pid int) (int, error) {
 			return 0, fmt.Errorf("wait for process %d: %w", pid, err)
 		}
 	}
-	if status.Signaled() {
-		return 128 + int(status.Signal()), nil
-	}
-	return status.ExitStatus(), nil
+	return exitCode(status), nil
 }
