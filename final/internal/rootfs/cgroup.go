@@ -84,7 +84,7 @@ func (b *builder) hierarchy(dir *op.Var, target string, h Hierarchy, o options) 
 		b.add(because(op.Openat2(op.Val(dir), h.Name, unix.O_PATH|unix.O_DIRECTORY, inRoot, point), "just made"))
 		b.add(typed(op.Mount(op.Str("cgroup"), b.at(op.Val(point)), h.Type, o.set, h.Options),
 			"it begins at the container's own group",
-			"mount", "-t", h.Type, dashO(o.set, h.Options), optionList(o.set, words(h.Options)...), "cgroup", place))
+			"mount", "-t", h.Type, dashO(o.set, h.Options), optionList(o.set, h.Options), "cgroup", place))
 		b.close(point)
 	} else {
 		tree := op.NewVar("tree")
@@ -104,11 +104,4 @@ func (b *builder) hierarchy(dir *op.Var, target string, h Hierarchy, o options) 
 		b.add(typed(symlinkat(h.Name, op.Val(dir), link), "mounted together, known by each name",
 			"ln", "-s", h.Name, path.Join(b.host(target), link)))
 	}
-}
-
-func words(data string) []string {
-	if data == "" {
-		return nil
-	}
-	return []string{data}
 }

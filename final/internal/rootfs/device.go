@@ -263,11 +263,11 @@ func (b *builder) link(dev *op.Var, name, target, why string) {
 	place := b.host("dev/" + name)
 	b.field = "/dev/" + name
 	link := typed(symlinkat(target, op.Val(dev), name), why, "ln", "-s", target, place)
-	if b.devIsEmpty() && !b.mounts("dev/"+name) {
-		b.add(link)
+	switch {
+	case b.mounts("dev/" + name):
 		return
-	}
-	if b.mounts("dev/" + name) {
+	case b.devIsEmpty():
+		b.add(link)
 		return
 	}
 	label := b.after("/dev/" + name)

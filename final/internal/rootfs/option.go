@@ -182,7 +182,12 @@ func optionList(flags uintptr, data ...string) string {
 			}
 		}
 	}
-	return strings.Join(append(list, data...), ",")
+	for _, option := range data {
+		if option != "" {
+			list = append(list, option)
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // dashO is the -o before options of mount(8), if there are any.

@@ -4,6 +4,7 @@ package rootfs
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -25,18 +26,9 @@ func (b *builder) checkProc(i int, o options) error {
 			if m.Type != "proc" && !o.remount && !(o.bind != 0 && (site.Proc || b.source(i) == "/proc")) {
 				return errors.New("only a proc file system, or a bind of one, may be mounted on /proc")
 			}
-		case inside && !o.remount && !fakes(name):
+		case inside && !o.remount && !slices.Contains(fakeable, name):
 			return errors.New("inside /proc nothing may be mounted but the files that lxcfs offers")
 		}
 	}
 	return nil
-}
-
-func fakes(name string) bool {
-	for _, file := range fakeable {
-		if name == file {
-			return true
-		}
-	}
-	return false
 }

@@ -69,10 +69,10 @@ func Sources(d *kernel.Door, s *specs.Spec, o Options, userns *os.File) (files m
 		default:
 			file, err = b.openSource(d, i, opt)
 		}
-		if errors.Is(err, unix.EPERM) && !mapped && !opt.copyUp {
+		switch barred := errors.Is(err, unix.EPERM); {
+		case barred && !mapped && !opt.copyUp:
 			continue // root of a user namespace itself: the container side may have better luck
-		}
-		if errors.Is(err, unix.EPERM) && (opt.copyUp || mapped) && os.Geteuid() != 0 {
+		case barred && os.Geteuid() != 0:
 			err = fmt.Errorf("tmpcopyup, idmap: only root can prepare such a mount: %w", err)
 		}
 		if err != nil {
