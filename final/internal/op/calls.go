@@ -3,10 +3,9 @@
 package op
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,13 +79,9 @@ func Words(words ...uint64) *Data {
 	return d
 }
 
-// Struct returns a structure of the kernel, given as a value of fixed size in the layout that C has for it.
-func Struct(value any) *Data {
-	var b bytes.Buffer
-	if err := binary.Write(&b, binary.NativeEndian, value); err != nil {
-		panic(err) // value is not of fixed size
-	}
-	return &Data{Bytes: b.Bytes(), Text: strings.TrimPrefix(fmt.Sprintf("%+v", value), "&")}
+// Struct returns a structure of the kernel, given as a value without pointers in the layout that C has for it.
+func Struct[T any](value T) *Data {
+	return &Data{Bytes: unsafe.Slice((*byte)(unsafe.Pointer(&value)), unsafe.Sizeof(value))}
 }
 
 // Close is close(2).
