@@ -3,8 +3,6 @@
 package plan
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -125,16 +123,6 @@ func NewPID(s *specs.Spec) bool { return namespacesOf(s).new(specs.PIDNamespace)
 // NewUser tells whether the container has a new user namespace, whose ids are to be mapped.
 func NewUser(s *specs.Spec) bool { return namespacesOf(s).new(specs.UserNamespace) }
 
-// Births counts the processes that take the place of the one before: each says Born.
-func Births(l *op.List) (n int) {
-	for _, o := range l.Ops {
-		if o.Message == Born {
-			n++
-		}
-	}
-	return n
-}
-
 // enterNamespaces joins the namespaces that are left, the clone having made most, and the parent's thread
 // having joined others before that.
 func (c *create) enterNamespaces() error {
@@ -209,23 +197,6 @@ func options(flags uintptr) (list []string) {
 	return list
 }
 
-// setClocks writes the offsets of the clocks in the time namespace (time_namespaces(7)).
-func (c *create) setClocks() {
-	if len(c.spec.Linux.TimeOffsets) == 0 {
-		return
-	}
-	var text strings.Builder
-	for _, clock := range slices.Sorted(maps.Keys(c.spec.Linux.TimeOffsets)) {
-		offset := c.spec.Linux.TimeOffsets[clock]
-		fmt.Fprintf(&text, "%s %d %d\n", clock, offset.Secs, offset.Nanosecs)
-	}
-	file := op.NewVar("offsets")
-	open := op.Open("/proc/self/timens_offsets", unix.O_WRONLY, file)
-	write := op.Write(op.Val(file), text.String())
-	write.Why, write.Means = "how far the clocks are from the host's", "linux.timeOffsets: write "+text.String()
-	c.Add(open, write)
-}
-
 // cloneAgain makes a child that goes on in this process's place, as another child of the parent's.
 func (c *create) cloneAgain(flags uintptr, why string) {
 	c.cloned = true
@@ -250,46 +221,4 @@ func (c *create) becomeRoot() {
 		c.Add(op.Op{Name: call.name, Nr: call.nr, Args: []op.Arg{op.Int(0), op.Int(0), op.Int(0)},
 			Why: "root of the user namespace", Means: "linux." + call.maps + ": want container id 0 among them"})
 	}
-}
-
-// setNames names the machine that the container takes itself for (uts_namespaces(7)).
-func (c *create) setNames() error {
-	for _, name := range []struct {
-		field, value, call, shell string
-		nr                        int
-	}{
-		{"hostname", c.spec.Hostname, "sethostname", "hostname ", unix.SYS_SETHOSTNAME},
-		{"domainname", c.spec.Domainname, "setdomainname", "domainname ", unix.SYS_SETDOMAINNAME},
-	} {
-		if name.value == "" {
-			continue
-		}
-		c.Add(op.Op{Name: name.call, Nr: name.nr, Args: []op.Arg{op.Str(name.value), op.Int(len(name.value))},
-			Shell: name.shell + name.value, Why: "the name in the container's uts namespace",
-			Means: fmt.Sprintf("%s: %q", name.field, name.value)})
-	}
-	return nil
-}
-
-// raiseLoopback sets lo up: in a new network namespace it is down, and 127.0.0.1 out of reach (netdevice(7)).
-func (c *create) raiseLoopback() error {
-	if !namespacesOf(c.spec).new(specs.NetworkNamespace) {
-		return nil
-	}
-	request := struct { // struct ifreq
-		Name  [unix.IFNAMSIZ]byte
-		Flags uint16
-		_     [22]byte
-	}{Name: [unix.IFNAMSIZ]byte{'l', 'o'}, Flags: unix.IFF_UP}
-	socket := op.NewVar("socket")
-	c.Add(
-		op.Op{Name: "socket", Nr: unix.SYS_SOCKET, Result: socket, Args: []op.Arg{
-			op.Int(unix.AF_INET).As("AF_INET"), op.Int(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC).As("SOCK_DGRAM|SOCK_CLOEXEC"), op.Int(0),
-		}},
-		op.Op{Name: "ioctl", Nr: unix.SYS_IOCTL, Args: []op.Arg{
-			op.Val(socket), op.Int(unix.SIOCSIFFLAGS).As("SIOCSIFFLAGS"), op.Ref(op.Struct(request)).As("{lo, IFF_UP}"),
-		}, Shell: "ip link set lo up", Why: "in a new network namespace lo is down"},
-		op.Close(op.Val(socket)),
-	)
-	return nil
 }

@@ -81,16 +81,6 @@ func (d *Descriptors) Alone(t specs.LinuxNamespaceType) *int {
 	return nil
 }
 
-// The messages on the sync socket. The container side sends one when it gets there; a report (op.List)
-// stands for a failure. The parent answers [Go].
-const (
-	Go    = "g" // go on
-	Born  = "b" // this is the process: the one that was started has put it in its place
-	Turn  = "t" // the parent is to say how this process is scheduled, because no child inherits it
-	Hooks = "h" // everything is there but the pivot: time for the hooks of create
-	Ready = "r" // nothing is left to do but to start
-)
-
 // A create is a plan in the making.
 type create struct {
 	*op.List
@@ -191,20 +181,6 @@ func (c *create) resetSignals() {
 			op.Int(signal), op.Ref(op.Words(0, 0, 0, 0)).As("{SIG_DFL}"), op.Null(), op.Int(8),
 		}, Why: "the runtime's caller ignores it, which would pass to the command"})
 	}
-}
-
-// await adds the wait for the parent's word. If it is gone instead, so is the reason for a container.
-func (c *create) await(why string) {
-	read := op.Read(op.Int(c.o.Sync).As("sync"), op.Zeros(1))
-	read.Zero, read.Why = "gone", why
-	c.Add(read)
-}
-
-// tell adds a message to the parent.
-func (c *create) tell(message, why string) {
-	write := op.Write(op.Int(c.o.Sync).As("sync"), message)
-	write.Message, write.Why = message, why
-	c.Add(write)
 }
 
 // prepareRoot builds the tree of mounts.

@@ -5,7 +5,6 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -141,18 +140,6 @@ func checkNamespaces(s *specs.Spec) error {
 		return errors.New("linux.netDevices: they need a network namespace")
 	}
 	return checkClocks(s.Linux.TimeOffsets)
-}
-
-func checkClocks(offsets map[string]specs.LinuxTimeOffset) error {
-	for _, clock := range slices.Sorted(maps.Keys(offsets)) {
-		if clock != "monotonic" && clock != "boottime" {
-			return fmt.Errorf("linux.timeOffsets: %q: want monotonic or boottime", clock)
-		}
-		if n := offsets[clock].Nanosecs; n >= 1e9 {
-			return fmt.Errorf("linux.timeOffsets: %q: nanosecs %d: want less than a second", clock, n)
-		}
-	}
-	return nil
 }
 
 // ValidateChanges refuses what would be set for the host: names and kernel parameters without a namespace of

@@ -21,7 +21,7 @@ type starter struct {
 // starters are the runtimes that a profile can be made for. To each belongs how a program ends, and comes back from a
 // signal, or goes on with a call that a stop had interrupted.
 var starters = [...]starter{
-	// What comes between the filter and the command (plan/start.go), or says that there is none.
+	// What comes between the filter and the command (plan/execute.go), or says that there is none.
 	{"final", []string{"capset", "execve", "exit", "exit_group", "restart_syscall", "rt_sigreturn", "write"}},
 	// runc loads the filter early, unless the process has no_new_privs: it becomes the user and closes what it has
 	// opened under it, and so does Go's own machinery.
