@@ -15,7 +15,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/simple-container/simple-container/final/internal/cgroup"
-	"github.com/simple-container/simple-container/final/internal/decode"
 	"github.com/simple-container/simple-container/final/internal/executor"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/plan"
@@ -51,7 +50,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	text, s, err := readConfig(configOf(bundle))
+	text, s, err := readConfig(bundle)
 	if err != nil {
 		return nil, err
 	}
@@ -118,60 +117,12 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	return c, nil
 }
 
-// configOf is the path of a bundle's config.json.
-func configOf(bundle string) string { return filepath.Join(bundle, configFile) }
-
-// readConfig reads a bundle's config.json and checks it.
-func readConfig(path string) (text []byte, s *specs.Spec, err error) {
-	text, err = kernel.Contents(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%w: a bundle has a config.json (`final spec` writes one)", err)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	s = &specs.Spec{}
-	if err := decode.Decode(text, s); err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	err = plan.Validate(s)
-	if err == nil {
-		err = checkChanges(s)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if s.Process == nil {
-		s.Process = nobody()
-	}
-	return text, s, nil
-}
-
 // checkConsole refuses a terminal that nobody would get, and a socket that would get none.
 func checkConsole(p *specs.Process, socket *os.File) error {
 	if p.Terminal != (socket != nil) {
 		return fmt.Errorf("process.terminal: %v: want a console socket with a terminal, and none without", p.Terminal)
 	}
 	return nil
-}
-
-// nobody is the process of a container without one: it can be created, and not started (runtime.md).
-func nobody() *specs.Process { return &specs.Process{Cwd: "/"} }
-
-// rootOf is where the container's root file system is.
-func rootOf(s *specs.Spec, bundle string) (string, error) {
-	path := s.Root.Path
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(bundle, path)
-	}
-	root, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "", fmt.Errorf("root.path: %w", err)
-	}
-	if info, err := os.Stat(root); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("root.path: %s: not a directory", root)
-	}
-	return root, nil
 }
 
 // makeDirectory makes the state directory, of which there can be only one: so two containers cannot have

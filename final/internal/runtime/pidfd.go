@@ -21,12 +21,3 @@ func sendPidfd(path string, pidfd *os.File) error {
 	}
 	return nil
 }
-
-// WantsTerminal tells whether the command of a bundle is to have a terminal.
-func WantsTerminal(bundle string) (bool, error) {
-	_, s, err := readConfig(configOf(bundle))
-	if err != nil {
-		return false, err
-	}
-	return s.Process.Terminal, nil
-}

@@ -1,0 +1,74 @@
+//go:build linux
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/simple-container/simple-container/final/internal/decode"
+	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/plan"
+)
+
+// A bundle is what an engine hands over: a directory with a config.json, and as a rule the root file system (bundle.md).
+
+// readConfig reads a bundle's config.json and checks it.
+func readConfig(bundle string) (text []byte, s *specs.Spec, err error) {
+	path := filepath.Join(bundle, configFile)
+	text, err = kernel.Contents(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w: a bundle has a config.json (`final spec` writes one)", err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	s = &specs.Spec{}
+	if err := decode.Decode(text, s); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	err = plan.Validate(s)
+	if err == nil {
+		err = checkChanges(s)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Process == nil {
+		s.Process = nobody()
+	}
+	return text, s, nil
+}
+
+// nobody is the process of a container without one: it can be created, and not started (runtime.md).
+func nobody() *specs.Process { return &specs.Process{Cwd: "/"} }
+
+// rootOf is where the container's root file system is.
+func rootOf(s *specs.Spec, bundle string) (string, error) {
+	path := s.Root.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(bundle, path)
+	}
+	root, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("root.path: %w", err)
+	}
+	if info, err := os.Stat(root); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("root.path: %s: not a directory", root)
+	}
+	return root, nil
+}
+
+// WantsTerminal tells whether the command of a bundle is to have a terminal.
+func WantsTerminal(bundle string) (bool, error) {
+	_, s, err := readConfig(bundle)
+	if err != nil {
+		return false, err
+	}
+	return s.Process.Terminal, nil
+}
