@@ -108,7 +108,7 @@ func (g *Group) Kill(door *kernel.Door, signal unix.Signal) error {
 // signal sends one signal, if the process is still one of the group.
 func (g *Group) signal(door *kernel.Door, pid int, signal unix.Signal) error {
 	if pid == 0 {
-		return fmt.Errorf("cgroup %s: %w", g.book().dir, ErrForeign)
+		return fmt.Errorf("cgroup %s: %w", g.book().dir, errForeign)
 	}
 	still := func() bool {
 		now, err := g.Pids(true)

@@ -22,9 +22,9 @@ const patience = 5 * time.Second
 
 const interval = 5 * time.Millisecond
 
-// ErrForeign says that a group has processes of another PID namespace: this is the inside of a container
+// errForeign says that a group has processes of another PID namespace: this is the inside of a container
 // that sees the groups of the outside, and they are not ours to end.
-var ErrForeign = errors.New("has processes of another PID namespace")
+var errForeign = errors.New("has processes of another PID namespace")
 
 // Remove ends every process in a group and the groups below it, waits until they are gone, and removes the
 // groups. A group that is not there is fs.ErrNotExist; one that goes meanwhile is no error.
@@ -140,7 +140,7 @@ func members(groups []string) (pids []int, err error) {
 			return nil, err
 		}
 		if slices.Contains(here, 0) {
-			return nil, fmt.Errorf("cgroup %s: %w", group, ErrForeign)
+			return nil, fmt.Errorf("cgroup %s: %w", group, errForeign)
 		}
 		if slices.Contains(here, os.Getpid()) {
 			return nil, fmt.Errorf("cgroup %s: process %d: that is this program", group, os.Getpid())
@@ -154,7 +154,7 @@ func members(groups []string) (pids []int, err error) {
 // may still be busy; on v2 cgroup.events says when it is not. The last word is rmdir's own.
 func rmdir(door *kernel.Door, dir string) error {
 	deadline := time.Now().Add(patience)
-	for Populated(dir) && time.Now().Before(deadline) {
+	for populated(dir) && time.Now().Before(deadline) {
 		time.Sleep(interval)
 	}
 	for {
@@ -169,9 +169,9 @@ func rmdir(door *kernel.Door, dir string) error {
 	}
 }
 
-// Populated tells whether a v2 group or one below it has processes. cgroup.events has lines as
+// populated tells whether a v2 group or one below it has processes. cgroup.events has lines as
 // "populated 1"; v1 has no such file, and the answer is no.
-func Populated(dir string) bool {
+func populated(dir string) bool {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
 	return err == nil && slices.Contains(strings.Split(string(text), "\n"), "populated 1")
 }

@@ -123,7 +123,7 @@ func TestRemoveNarrates(t *testing.T) {
 // like groups.
 func TestRemoveRefuses(t *testing.T) {
 	for _, test := range []struct{ name, procs, want string }{
-		{"processes of another PID namespace", "17\n0\n", ErrForeign.Error()},
+		{"processes of another PID namespace", "17\n0\n", errForeign.Error()},
 		{"this program", fmt.Sprintf("%d\n", os.Getpid()), "that is this program"},
 		{"nonsense", "many\n", "invalid syntax"},
 	} {
@@ -199,11 +199,11 @@ func TestPopulated(t *testing.T) {
 		if err := os.WriteFile(dir+"/cgroup.events", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := Populated(dir); got != want {
+		if got := populated(dir); got != want {
 			t.Errorf("%q: got %v, want %v", text, got, want)
 		}
 	}
-	if Populated(t.TempDir()) {
+	if populated(t.TempDir()) {
 		t.Error("v1 has no cgroup.events: want false")
 	}
 }

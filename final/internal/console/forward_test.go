@@ -340,8 +340,8 @@ func TestSocket(t *testing.T) {
 		t.Errorf("a socket was received as a terminal: %v", file.Name())
 	}
 	socket.Close()
-	if _, err := Receive(theirs); err == nil || !strings.Contains(err.Error(), ErrNoTerminal.Error()) {
-		t.Errorf("the end of the socket: error %v, want %v", err, ErrNoTerminal)
+	if _, err := Receive(theirs); err == nil || !strings.Contains(err.Error(), errNoTerminal.Error()) {
+		t.Errorf("the end of the socket: error %v, want %v", err, errNoTerminal)
 	}
 }
 

@@ -58,7 +58,7 @@ func Receive(socket *os.File) (master *os.File, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("recvmsg %s: %w", socket.Name(), err)
 	case n == 0:
-		return nil, fmt.Errorf("recvmsg %s: %w", socket.Name(), ErrNoTerminal)
+		return nil, fmt.Errorf("recvmsg %s: %w", socket.Name(), errNoTerminal)
 	}
 	fd, err := descriptor(load[:size])
 	if err != nil {
@@ -76,8 +76,8 @@ func Receive(socket *os.File) (master *os.File, err error) {
 	return os.NewFile(uintptr(fd), string(name[:n])), nil
 }
 
-// ErrNoTerminal says that the container side ended before it had a terminal; why, its report says.
-var ErrNoTerminal = errors.New("no terminal came")
+// errNoTerminal says that the container side ended before it had a terminal; why, its report says.
+var errNoTerminal = errors.New("no terminal came")
 
 // descriptor returns the one descriptor of a message's load. There is room for a second, since the kernel counts in 8
 // bytes: of too many none stays open.
@@ -87,7 +87,7 @@ func descriptor(load []byte) (int, error) {
 		return -1, err
 	}
 	if len(messages) != 1 {
-		return -1, fmt.Errorf("%d descriptors: %w", len(messages), ErrNoTerminal)
+		return -1, fmt.Errorf("%d descriptors: %w", len(messages), errNoTerminal)
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {

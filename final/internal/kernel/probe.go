@@ -30,12 +30,12 @@ type Feature struct {
 func Features() []Feature {
 	return []Feature{
 		{"memfd_create", Version{3, 17}, "a container's first program from memory", MemfdExec},
-		{"fsopen", Version{5, 2}, "mounting by descriptor", NewMountAPI},
-		{"pidfd", Version{5, 3}, "signals that cannot hit the wrong process", Pidfd},
-		{"PTRACE_GET_SYSCALL_INFO", Version{5, 3}, "--trace", PtraceSyscallInfo},
-		{"openat2", Version{5, 6}, "paths that cannot leave the image", Openat2},
-		{"CLONE_INTO_CGROUP", Version{5, 7}, "limits from the first instruction on", CloneIntoCgroup},
-		{"close_range", Version{5, 9}, "no descriptor of the host in a container", CloseRange},
+		{"fsopen", Version{5, 2}, "mounting by descriptor", newMountAPI},
+		{"pidfd", Version{5, 3}, "signals that cannot hit the wrong process", pidfd},
+		{"PTRACE_GET_SYSCALL_INFO", Version{5, 3}, "--trace", ptraceSyscallInfo},
+		{"openat2", Version{5, 6}, "paths that cannot leave the image", openat2},
+		{"CLONE_INTO_CGROUP", Version{5, 7}, "limits from the first instruction on", cloneIntoCgroup},
+		{"close_range", Version{5, 9}, "no descriptor of the host in a container", closeRange},
 		{"cgroup.kill", cgroupKillSince, "ending a container in one write", CgroupKill},
 	}
 }
@@ -56,8 +56,8 @@ var MemfdExec = sync.OnceValue(func() error {
 	return nil
 })
 
-// NewMountAPI tries fsopen, which only prepares a mount.
-var NewMountAPI = sync.OnceValue(func() error {
+// newMountAPI tries fsopen, which only prepares a mount.
+var newMountAPI = sync.OnceValue(func() error {
 	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("fsopen tmpfs: %w", err)
@@ -65,8 +65,8 @@ var NewMountAPI = sync.OnceValue(func() error {
 	return unix.Close(fd)
 })
 
-// Pidfd tries a handle on this process, and signal 0 through it, which only asks.
-var Pidfd = sync.OnceValue(func() error {
+// pidfd tries a handle on this process, and signal 0 through it, which only asks.
+var pidfd = sync.OnceValue(func() error {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
@@ -78,8 +78,8 @@ var Pidfd = sync.OnceValue(func() error {
 	return nil
 })
 
-// Openat2 tries a path resolved as if a directory were the root.
-var Openat2 = sync.OnceValue(func() error {
+// openat2 tries a path resolved as if a directory were the root.
+var openat2 = sync.OnceValue(func() error {
 	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
 	fd, err := unix.Openat2(unix.AT_FDCWD, ".", how)
 	if err != nil {
@@ -88,18 +88,18 @@ var Openat2 = sync.OnceValue(func() error {
 	return unix.Close(fd)
 })
 
-// CloseRange tries a range that holds no descriptor.
-var CloseRange = sync.OnceValue(func() error {
+// closeRange tries a range that holds no descriptor.
+var closeRange = sync.OnceValue(func() error {
 	if err := unix.CloseRange(^uint(0)>>33, ^uint(0)>>33, 0); err != nil {
 		return fmt.Errorf("close_range: %w", err)
 	}
 	return nil
 })
 
-// CloneIntoCgroup asks clone3 for a process in the cgroup of a descriptor that is not open. A kernel that
+// cloneIntoCgroup asks clone3 for a process in the cgroup of a descriptor that is not open. A kernel that
 // knows the flag says EBADF; one that does not, or a seccomp filter, says something else. Either way no
 // process is born.
-var CloneIntoCgroup = sync.OnceValue(func() error {
+var cloneIntoCgroup = sync.OnceValue(func() error {
 	args := struct { // struct clone_args, clone(2)
 		flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize, cgroup uint64
 	}{flags: unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD), cgroup: 1<<31 - 1}
@@ -110,9 +110,9 @@ var CloneIntoCgroup = sync.OnceValue(func() error {
 	return nil
 })
 
-// PtraceSyscallInfo traces a copy of this program that stops at execve, before its first instruction, asks
+// ptraceSyscallInfo traces a copy of this program that stops at execve, before its first instruction, asks
 // what system call it is in, and ends it.
-var PtraceSyscallInfo = sync.OnceValue(func() error {
+var ptraceSyscallInfo = sync.OnceValue(func() error {
 	err := withStopped("probe", syscall.SysProcAttr{}, func(pid int) error {
 		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != nil {
 			return fmt.Errorf("wait4: %w", err)
