@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -109,7 +108,7 @@ func (s *session) runtime() *runtime.Runtime {
 		signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // a reader that goes away must not end us half-way
 	}
 	if s.debug && !s.explain {
-		door.Explain = &debugLog{session: s}
+		door.Explain = debugLog{s}
 	}
 	return &runtime.Runtime{Root: s.root, Door: door, Systemd: s.systemd, Reexec: s.executor == "reexec"}
 }
@@ -155,22 +154,15 @@ func (s *session) line(file io.Writer, level, message string) {
 	fmt.Fprintf(file, "time=%q level=%s msg=%q\n", now, level, message)
 }
 
-// debugLog passes what --explain would say to the log, line by line.
-type debugLog struct {
-	session *session
-	begun   []byte // of a line
-}
+// debugLog passes what --explain would say to the log, line by line. What is said at once are whole lines, so there is
+// nothing to keep: several may say something at the same time.
+type debugLog struct{ session *session }
 
-func (d *debugLog) Write(text []byte) (int, error) {
-	d.begun = append(d.begun, text...)
-	for {
-		line, rest, whole := bytes.Cut(d.begun, []byte("\n"))
-		if !whole {
-			return len(text), nil
-		}
-		d.session.record("debug", string(line))
-		d.begun = rest
+func (d debugLog) Write(text []byte) (int, error) {
+	for line := range strings.Lines(string(text)) {
+		d.session.record("debug", strings.TrimSuffix(line, "\n"))
 	}
+	return len(text), nil
 }
 
 // A verb is a command of the OCI runtime.
