@@ -79,6 +79,57 @@ func TestMoveLink(t *testing.T) {
 	}
 }
 
+// A device that cannot be moved stays what and where it is: up, with its name and addresses. lo is one.
+func TestMoveLinkRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skipf("a network namespace needs root: %v", unix.EPERM)
+	}
+	err := OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		there, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			return err
+		}
+		defer there.Close()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		before, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		for _, up := range []bool{true, false} {
+			set := map[bool]func(netlink.Link) error{true: netlink.LinkSetUp, false: netlink.LinkSetDown}[up]
+			if err := set(before); err != nil {
+				return err
+			}
+			if err := (&Door{}).MoveLink("lo", there, "other"); !errors.Is(err, unix.EINVAL) {
+				t.Errorf("lo, up %v: %v, want EINVAL", up, err)
+			}
+			after, err := netlink.LinkByIndex(before.Attrs().Index)
+			if err != nil {
+				return err
+			}
+			if a := after.Attrs(); a.Name != "lo" || (a.Flags&net.FlagUp != 0) != up {
+				t.Errorf("afterwards it is %s, %v; want lo, up %v", a.Name, a.Flags, up)
+			}
+			addresses, err := netlink.AddrList(after, netlink.FAMILY_V4)
+			if err != nil {
+				return err
+			}
+			if up && (len(addresses) != 1 || addresses[0].IP.String() != "127.0.0.1") {
+				t.Errorf("afterwards its addresses are %v, want 127.0.0.1", addresses)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What is no network namespace is refused, and no socket stays open.
 func TestOpenRouteElsewhere(t *testing.T) {
 	null, err := os.Open(os.DevNull)

@@ -122,18 +122,18 @@ func linkHead(index int32, flags, change uint32) []byte {
 	return binary.NativeEndian.AppendUint32(head, change)
 }
 
-// link returns the index of a link.
-func (s *routeSocket) link(name string) (index int32, err error) {
+// link returns the index of a link, and its flags (netdevice(7): IFF_UP and so on).
+func (s *routeSocket) link(name string) (index int32, flags uint32, err error) {
 	messages, err := s.ask(unix.RTM_GETLINK, 0, linkHead(0, 0, 0), textAttribute(unix.IFLA_IFNAME, name))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, m := range messages {
 		if m.Header.Type == unix.RTM_NEWLINK && len(m.Data) >= unix.SizeofIfInfomsg {
-			return int32(binary.NativeEndian.Uint32(m.Data[4:])), nil
+			return int32(binary.NativeEndian.Uint32(m.Data[4:])), binary.NativeEndian.Uint32(m.Data[8:]), nil
 		}
 	}
-	return 0, unix.ENODEV
+	return 0, 0, unix.ENODEV
 }
 
 // setLink changes a link: the flags in change, and what the attributes say.
