@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -248,6 +249,47 @@ func TestCommandLine(t *testing.T) {
 		}
 		if text, err := os.ReadFile(pidFile); err != nil || !regexp.MustCompile(`^\d+$`).Match(text) {
 			t.Errorf("--pid-file: %q, %v", text, err)
+		}
+	})
+}
+
+// TestConfigElsewhere: with --config the bundle needs no config.json.
+func TestConfigElsewhere(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		v.configure("sh", "-c", "exit 7")
+		other := filepath.Join(t.TempDir(), "other.json")
+		text, err := os.ReadFile(filepath.Join(v.dir, "config.json"))
+		if err := errors.Join(err, os.WriteFile(other, text, 0o600), os.Remove(filepath.Join(v.dir, "config.json"))); err != nil {
+			t.Fatal(err)
+		}
+		if out, complaint, code := v.final("run", "--bundle", v.dir, "--config", other, v.id); code != 7 {
+			t.Errorf("code %d, want 7: %s%s", code, out, complaint)
+		}
+	})
+}
+
+// TestFeatures: what is said of this runtime that it can do, as other tests prove.
+func TestFeatures(t *testing.T) {
+	byBoth(t, func(t *testing.T, v *victim) {
+		out, complaint, _ := v.final("features")
+		var can features.Features
+		if err := json.Unmarshal([]byte(out), &can); err != nil {
+			t.Fatalf("%s%s: %v", out, complaint, err)
+		}
+		l := can.Linux
+		for name, yes := range map[string]*bool{
+			"cgroup.v1": l.Cgroup.V1, "cgroup.v2": l.Cgroup.V2, "cgroup.systemd": l.Cgroup.Systemd,
+			"cgroup.systemdUser": l.Cgroup.SystemdUser, "cgroup.rdma": l.Cgroup.Rdma, "seccomp": l.Seccomp.Enabled,
+			"apparmor": l.Apparmor.Enabled, "selinux": l.Selinux.Enabled, "netDevices": l.NetDevices.Enabled,
+			"mountExtensions.idmap": l.MountExtensions.IDMap.Enabled,
+		} {
+			if yes == nil || !*yes {
+				t.Errorf("linux.%s: not true", name)
+			}
+		}
+		for _, version := range []string{can.OCIVersionMin, can.OCIVersionMax} {
+			v.spec.Version = version
+			v.run("true")
 		}
 	})
 }

@@ -46,6 +46,8 @@ func (f *createFlags) add(flags *flagSet) {
 	flags.IntVar(&f.PreserveFDs, "preserve-fds", 0, "how many descriptors from 3 on the command gets")
 	flags.BoolVar(&f.NoPivot, "no-pivot", false, "chroot instead of pivot_root: unsafe, for a root file system in an initramfs")
 	flags.BoolVar(&f.NoNewKeyring, "no-new-keyring", false, "leave the command its parent's session keyring")
+	flags.StringVarP(&f.Config, "config", "f", "", "file to read in place of the bundle's config.json")
+	flags.Bool("no-subreaper", false, "accepted, as runc's")
 }
 
 // options checks the flags, and adds what systemd's socket activation hands down: the descriptors behind the

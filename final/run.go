@@ -21,7 +21,6 @@ var runVerb = verb{"run ID", "Make a container out of a bundle, start it and wai
 		f.add(flags)
 		detach := flags.BoolP("detach", "d", false, "do not wait")
 		keep := flags.Bool("keep", false, "do not delete the container when it has ended")
-		flags.Bool("no-subreaper", false, "accepted, as runc's")
 		return func(s *session, args []string) error {
 			o, err := f.options()
 			if err != nil {
@@ -34,7 +33,7 @@ var runVerb = verb{"run ID", "Make a container out of a bundle, start it and wai
 // run creates and starts a container. In the foreground it lends it the terminal, passes signals on, and ends
 // with the command's exit code.
 func (s *session) run(id string, o runtime.CreateOptions, socket string, detach, keep bool) (err error) {
-	terminal, err := runtime.WantsTerminal(o.Bundle)
+	terminal, err := runtime.WantsTerminal(o)
 	if err != nil {
 		return err
 	}

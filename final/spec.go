@@ -19,9 +19,10 @@ import (
 var specVerb = verb{"spec", "Write a config.json to begin with", 0, 0,
 	func(flags *flagSet) func(*session, []string) error {
 		bundle := flags.StringP("bundle", "b", "", "directory to write it to (default the working directory)")
+		file := flags.StringP("file", "f", "config.json", "its name")
 		rootless := flags.Bool("rootless", false, "for a user namespace whose root is the user who calls")
 		return func(*session, []string) error {
-			path := filepath.Join(*bundle, "config.json")
+			path := filepath.Join(*bundle, *file)
 			s := runtime.ExampleSpec(*rootless)
 			if !unified() {
 				s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {

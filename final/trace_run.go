@@ -121,7 +121,7 @@ func awaitMade(e *engine.Engine, id string, began <-chan error) (*runtime.Contai
 // run makes a container, traces it, starts it, and ends with its command's exit code.
 func (f *traceFlags) run(s *session, id, bundle string) (err error) {
 	r := s.runtime()
-	terminal, err := runtime.WantsTerminal(bundle)
+	terminal, err := runtime.WantsTerminal(runtime.CreateOptions{Bundle: bundle})
 	if err != nil {
 		return err
 	}

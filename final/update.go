@@ -132,6 +132,12 @@ var limitFlags = []struct {
 	{"memory-swap", "bytes of memory and swap together; -1 for no limit", func(r *specs.LinuxResources, text string) error {
 		return parse(&memory(r).Swap, text, size)
 	}},
+	{"kernel-memory", "kernel memory has no limit of its own any more", func(r *specs.LinuxResources, text string) error {
+		return parse(&memory(r).Kernel, text, size)
+	}},
+	{"kernel-memory-tcp", "bytes of buffers of TCP connections, which only cgroup v1 limits", func(r *specs.LinuxResources, text string) error {
+		return parse(&memory(r).KernelTCP, text, size)
+	}},
 	{"pids-limit", "number of processes and threads; -1 for no limit", func(r *specs.LinuxResources, text string) error {
 		if r.Pids == nil {
 			r.Pids = &specs.LinuxPids{}

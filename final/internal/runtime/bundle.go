@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,9 +19,11 @@ import (
 
 // A bundle is what an engine hands over: a directory with a config.json, and as a rule the root file system (bundle.md).
 
-// readConfig reads a bundle's config.json and checks it.
-func readConfig(bundle string) (text []byte, s *specs.Spec, err error) {
-	path := filepath.Join(bundle, configFile)
+// config is the path of its config.json, or of what is to be read in place of that.
+func (o CreateOptions) config() string { return cmp.Or(o.Config, filepath.Join(o.Bundle, configFile)) }
+
+// readConfig reads a config.json and checks it.
+func readConfig(path string) (text []byte, s *specs.Spec, err error) {
 	text, err = kernel.Contents(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%w: a bundle has a config.json (`final spec` writes one)", err)
@@ -65,8 +68,8 @@ func rootOf(s *specs.Spec, bundle string) (string, error) {
 }
 
 // WantsTerminal tells whether the command of a bundle is to have a terminal.
-func WantsTerminal(bundle string) (bool, error) {
-	_, s, err := readConfig(bundle)
+func WantsTerminal(o CreateOptions) (bool, error) {
+	_, s, err := readConfig(o.config())
 	if err != nil {
 		return false, err
 	}

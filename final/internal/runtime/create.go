@@ -23,6 +23,7 @@ import (
 // CreateOptions are what engines say about a container beside its bundle.
 type CreateOptions struct {
 	Bundle       string   // the directory of config.json; empty is the working directory
+	Config       string   // the file to read in place of the bundle's config.json; empty is that
 	PidFile      string   // gets the pid of the container's first process; empty for none
 	PidfdSocket  string   // a socket that gets a pidfd of it
 	Console      *os.File // a connected socket that gets the terminal; nil without process.terminal
@@ -46,11 +47,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	bundle, err := filepath.Abs(o.Bundle)
-	if err != nil {
+	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
 		return nil, err
 	}
-	text, s, err := readConfig(bundle)
+	text, s, err := readConfig(o.config())
 	if err != nil {
 		return nil, err
 	}
@@ -61,10 +61,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 		return nil, err
 	}
 	c = &Container{runtime: r, dir: r.dir(id), record: record{
-		ID: id, Bundle: bundle, Created: time.Now().UTC(), NoNewKeyring: o.NoNewKeyring,
-		Annotations: s.Annotations, Hooks: s.Hooks, Bare: len(s.Process.Args) == 0,
+		ID: id, Bundle: o.Bundle, Created: time.Now().UTC(), NoNewKeyring: o.NoNewKeyring,
+		Annotations: s.Annotations, Hooks: s.Hooks, Bare: len(s.Process.Args) == 0, NewPID: plan.NewPID(s),
 	}}
-	if c.Rootfs, err = rootOf(s, bundle); err != nil {
+	if c.Rootfs, err = rootOf(s, o.Bundle); err != nil {
 		return nil, err
 	}
 

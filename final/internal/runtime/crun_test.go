@@ -44,7 +44,7 @@ func (l *learning) asCrun(args ...string) string {
 // process is a file with what an exec takes from the bundle if it is ours.
 func (l *learning) process(bundle string) (file string) {
 	l.Helper()
-	_, s, err := readConfig(bundle)
+	_, s, err := readConfig(CreateOptions{Bundle: bundle}.config())
 	l.must(err)
 	s.Process.Args = []string{"sh", "/look"}
 	text, err := json.Marshal(s.Process)

@@ -31,7 +31,7 @@ func Features() *features.Features {
 		Linux: &features.Linux{
 			Namespaces:   namespaces,
 			Capabilities: confine.Capabilities(),
-			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 			Seccomp: &features.Seccomp{
 				Enabled: &yes, Actions: confine.Actions(), Operators: confine.Operators(), Archs: confine.Architectures(),
 				KnownFlags: confine.FilterFlags(^uint(0)), SupportedFlags: confine.FilterFlags(kernel.SeccompFlags()),

@@ -7,14 +7,19 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
 // Kill sends a signal to the container's first process, or with all to every process of its cgroup. With SIGKILL
 // the container ends: where it has no PID namespace that ends with its first process, the others are killed too,
 // also those that it has left behind.
 func (c *Container) Kill(signal unix.Signal, all bool) error {
+	if !c.Complete {
+		status, err := c.Status() // which looks again
+		if status == Creating || status == Stopped || err != nil {
+			err = errors.Join(err, ErrNotRunning)
+			return fmt.Errorf("container %q: cannot kill a container that is %s: %w", c.ID, status, err)
+		}
+	}
 	if !all && signal == unix.SIGKILL {
 		leaves, err := c.leavesOthers()
 		if err != nil {
@@ -40,9 +45,8 @@ func (c *Container) Kill(signal unix.Signal, all bool) error {
 
 // leavesOthers tells whether the container has processes that do not end with its first one.
 func (c *Container) leavesOthers() (bool, error) {
-	s, err := c.spec()
-	if err != nil || plan.NewPID(s) || len(c.Cgroups) == 0 {
-		return false, err
+	if c.NewPID || len(c.Cgroups) == 0 {
+		return false, nil
 	}
 	pids, err := c.group().Pids(true)
 	return len(pids) > 0, err

@@ -170,6 +170,30 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// TestKill: one that is being made is left alone (runtime.md, "Kill"). For the end of one that is made, its record is
+// enough.
+func TestKill(t *testing.T) {
+	both(t, func(w *world) {
+		c := w.create("a")
+		c.Complete = false
+		w.must(c.write())
+		held, err := w.lock("a") // as create has it
+		w.must(err)
+		w.refused(c.Kill(unix.SIGKILL, false), "creating", "container not running")
+		w.must(held.Close())
+		w.refused(c.Kill(unix.SIGKILL, true), "stopped", "container not running")
+		c.Complete = true
+		w.must(c.write())
+		w.wantStatus("a", Created)
+
+		w.must(os.Remove(c.path(configFile)))
+		w.must(c.Kill(unix.SIGKILL, false))
+		if _, code := c.wait(); code != 137 {
+			w.Errorf("code %d, want it killed", code)
+		}
+	})
+}
+
 // TestEndings: the state is right after kill -9 of the first process, and never another process's that has
 // got its pid.
 func TestEndings(t *testing.T) {

@@ -14,16 +14,16 @@ import (
 
 // Plan is the container side of a bundle, for people to read. Nothing is made.
 func (r *Runtime) Plan(id string, asked CreateOptions) (*op.List, error) {
-	bundle, err := filepath.Abs(asked.Bundle)
+	var err error
+	if asked.Bundle, err = filepath.Abs(asked.Bundle); err != nil {
+		return nil, err
+	}
+	_, s, err := readConfig(asked.config())
 	if err != nil {
 		return nil, err
 	}
-	_, s, err := readConfig(bundle)
-	if err != nil {
-		return nil, err
-	}
-	c := &Container{runtime: r, record: record{ID: id, Bundle: bundle}}
-	if c.Rootfs, err = rootOf(s, bundle); err != nil {
+	c := &Container{runtime: r, record: record{ID: id, Bundle: asked.Bundle}}
+	if c.Rootfs, err = rootOf(s, asked.Bundle); err != nil {
 		return nil, err
 	}
 	group, err := r.nameGroup(c, s)

@@ -30,10 +30,11 @@ type record struct {
 
 	NoNewKeyring bool `json:"noNewKeyring,omitempty"` // its processes keep their caller's
 
-	// Of the spec, what start, state and delete need: to read the whole takes longer than all they do.
+	// Of the spec, what start, state, kill and delete need: to read the whole takes longer than all they do.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Hooks       *specs.Hooks      `json:"hooks,omitempty"`
-	Bare        bool              `json:"bare,omitempty"` // no process: it can be created, and not started
+	Bare        bool              `json:"bare,omitempty"`   // no process: it can be created, and not started
+	NewPID      bool              `json:"newPID,omitempty"` // a PID namespace, which ends with its first process
 
 	Complete bool `json:"complete"` // create has come to its end
 }
@@ -54,6 +55,7 @@ var recordFields = decode.Fields[record]{
 	{Name: "annotations", Read: func(r *decode.Reader, v *record) { decode.Map(r, &v.Annotations, decode.Text) }},
 	{Name: "hooks", Read: func(r *decode.Reader, v *record) { decode.Pointer(r, &v.Hooks, decode.Hooks.Read) }},
 	{Name: "bare", Read: func(r *decode.Reader, v *record) { decode.Bool(r, &v.Bare) }},
+	{Name: "newPID", Read: func(r *decode.Reader, v *record) { decode.Bool(r, &v.NewPID) }},
 	{Name: "complete", Read: func(r *decode.Reader, v *record) { decode.Bool(r, &v.Complete) }},
 }
 
@@ -108,6 +110,7 @@ func (r *record) json() ([]byte, error) {
 		w.any("hooks", r.Hooks)
 	}
 	w.flag("bare", r.Bare)
+	w.flag("newPID", r.NewPID)
 	w.name("complete")
 	w.text = strconv.AppendBool(w.text, r.Complete)
 	return append(w.text, '}'), w.err

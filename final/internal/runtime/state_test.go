@@ -19,7 +19,7 @@ func TestRecordFields(t *testing.T) {
 		ID: "a", Bundle: "/b", Rootfs: "/b/<r>", Created: time.Date(2026, 7, 1, 12, 0, 0, 7, time.UTC), Pid: 7, Born: 1 << 63,
 		Cgroups: map[string]string{"": "/c", "pids": "/d"}, Beneath: 9, Systemd: "x.scope",
 		Late:         Late{Ops: 3, Words: []string{`exec "a"`, "ü\n"}, Shell: []string{"", "a && b"}},
-		NoNewKeyring: true, Annotations: map[string]string{"x": "y"}, Bare: true, Complete: true,
+		NoNewKeyring: true, Annotations: map[string]string{"x": "y"}, Bare: true, NewPID: true, Complete: true,
 		Hooks: &specs.Hooks{Poststop: []specs.Hook{{Path: "/h", Args: []string{"h"}, Env: []string{"A=b"}, Timeout: ptr(3)}}},
 	}
 	text, err := want.json()
@@ -42,7 +42,7 @@ func TestRecordJSON(t *testing.T) {
 		{
 			ID: "b", Bundle: "/b \"\\\n\x7f\xff\u2028", Created: time.Now(), Pid: 1 << 22, Born: 1<<64 - 1, Beneath: 1, Systemd: "é",
 			Cgroups: map[string]string{"z": "/z", "a": "/a"}, Annotations: map[string]string{"": "", "k.io/<x>": "v"},
-			Hooks: &specs.Hooks{Prestart: []specs.Hook{{Path: "/h"}}}, NoNewKeyring: true, Bare: true, Complete: true,
+			Hooks: &specs.Hooks{Prestart: []specs.Hook{{Path: "/h"}}}, NoNewKeyring: true, Bare: true, NewPID: true, Complete: true,
 		},
 	} {
 		got, err := r.json()
