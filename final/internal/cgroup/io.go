@@ -41,6 +41,9 @@ func ioV2(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 	if b == nil {
 		return nil, nil
 	}
+	if err := checkWeights(b); err != nil {
+		return nil, err
+	}
 	if n := value16(b.LeafWeight); n != 0 {
 		return nil, refuse("blockIO.leafWeight", n, "cgroup v2 has none: processes are in leaves only")
 	}
@@ -62,6 +65,16 @@ func ioV2(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 		}
 	}
 	return settings, nil
+}
+
+// checkWeights refuses a device that is named for nothing.
+func checkWeights(b *specs.LinuxBlockIO) error {
+	for i, d := range b.WeightDevice {
+		if d.Weight == nil && d.LeafWeight == nil {
+			return refuse(fmt.Sprintf("blockIO.weightDevice[%d]", i), device(d.LinuxBlockIODevice), "want weight or leafWeight")
+		}
+	}
+	return nil
 }
 
 // onV2 sets one rate for one device. 0 takes a limit away in v1, which max does in v2; a device without any
@@ -103,6 +116,9 @@ func blkioV1(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 	b := r.BlockIO
 	if b == nil {
 		return nil, nil
+	}
+	if err := checkWeights(b); err != nil {
+		return nil, err
 	}
 	settings = append(settings, weightsV1("blockIO.", "", b.Weight, b.LeafWeight)...)
 	for i, d := range b.WeightDevice {

@@ -13,13 +13,12 @@ import (
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
-// Owned gives the group to a user of the host: the one that the container's user is in a user namespace. It
-// can then make groups of its own below. The specification (config-linux.md, "Cgroup ownership") wants it
-// only on cgroup2, in a new cgroup namespace, and if /sys/fs/cgroup is mounted to be written; on v1 it is not
-// safe, and nothing happens. The limits stay ours: only the files that the kernel names are given away.
+// Owned gives the group to a user of the host, who can then make groups of its own below. Where v1 is in use, that is
+// not safe (config-linux.md, "Cgroup ownership"), and nothing happens. The limits stay ours: only the files that the
+// kernel names are given away.
 func (g *Group) Owned(door *kernel.Door, uid int) error {
 	p := g.v2()
-	if p == nil {
+	if p == nil || len(g.parts) > 1 {
 		return nil
 	}
 	err := door.Chown(p.dir, uid)

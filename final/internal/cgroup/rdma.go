@@ -25,12 +25,13 @@ func rdmaAny(r *specs.LinuxResources, _ now) (settings []setting, err error) {
 		if n := r.Rdma[name].HcaObjects; n != nil {
 			words = append(words, fmt.Sprintf("hca_object=%d", *n))
 		}
-		if len(words) > 0 {
-			settings = append(settings, setting{
-				field: field, file: "rdma.max", value: name + " " + strings.Join(words, " "),
-				same: hasLine(name, words...),
-			})
+		if len(words) == 0 {
+			return nil, refuse(field, "{}", "want hcaHandles or hcaObjects")
 		}
+		settings = append(settings, setting{
+			field: field, file: "rdma.max", value: name + " " + strings.Join(words, " "),
+			same: hasLine(name, words...),
+		})
 	}
 	return settings, nil
 }

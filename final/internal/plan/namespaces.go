@@ -120,6 +120,9 @@ func CloneFlags(s *specs.Spec) uintptr {
 // NewPID tells whether the container has a PID namespace of its own, and ends with its first process.
 func NewPID(s *specs.Spec) bool { return namespacesOf(s).new(specs.PIDNamespace) }
 
+// NewCgroup tells whether the container has a cgroup namespace of its own.
+func NewCgroup(s *specs.Spec) bool { return namespacesOf(s).new(specs.CgroupNamespace) }
+
 // NewUser tells whether the container has a new user namespace, whose ids are to be mapped.
 func NewUser(s *specs.Spec) bool { return namespacesOf(s).new(specs.UserNamespace) }
 

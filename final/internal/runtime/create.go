@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -167,23 +166,6 @@ func makeGroup(door *kernel.Door, group *cgroup.Group, s *specs.Spec) error {
 		resources = s.Linux.Resources
 	}
 	return group.Create(door, resources)
-}
-
-// delegate gives the container's cgroup to its user, where it has a user namespace and a cgroup namespace and
-// may write to /sys/fs/cgroup (config-linux.md, "Cgroup ownership"): a systemd in it can then make groups below.
-func (r *Runtime) delegate(s *specs.Spec, group *cgroup.Group) error {
-	writable := slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool {
-		return (m.Type == "cgroup" || m.Type == "cgroup2") && !slices.Contains(m.Options, "ro")
-	})
-	if !writable || !plan.NewUser(s) || !plan.Has(s, specs.CgroupNamespace) {
-		return nil
-	}
-	for _, m := range s.Linux.UIDMappings {
-		if uid := s.Process.User.UID; uid >= m.ContainerID && uid-m.ContainerID < m.Size {
-			return group.Owned(r.Door, int(m.HostID+uid-m.ContainerID))
-		}
-	}
-	return nil // a user that is not mapped owns nothing
 }
 
 // begin starts the container side.
