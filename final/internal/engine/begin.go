@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/monitor"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
@@ -48,16 +49,20 @@ func (e *Engine) Begin(id string) error {
 // begin makes the container, in the order in which its parts need each other, and starts it. What it leaves when it
 // fails, the monitor has cleared away.
 func (c *Container) begin(report *os.File) error {
-	if err := c.mountRoot(); err != nil {
+	host, err := hostFacts(c.Options.Privileged)
+	if err != nil {
+		return err
+	}
+	if err := c.mountRoot(host); err != nil {
 		return err
 	}
 	if err := c.fillVolumes(); err != nil {
 		return err
 	}
-	if err := c.writeHostFiles(); err != nil {
+	if err := c.writeHostFiles(host); err != nil {
 		return err
 	}
-	if err := c.writeBundle(); err != nil {
+	if err := c.writeBundle(host); err != nil {
 		return err
 	}
 	o := runtime.CreateOptions{Bundle: c.dir}
@@ -72,7 +77,7 @@ func (c *Container) begin(report *os.File) error {
 	if _, err := fmt.Fprintf(report, "created %d %s\n", made.Pid, oomFile(made.Cgroups)); err != nil {
 		return err
 	}
-	if err := c.connect(made.Pid); err != nil {
+	if err := c.connect(made.Pid, host); err != nil {
 		return err
 	}
 	if err := c.pass(); err != nil {
@@ -96,8 +101,8 @@ func isNull(file *os.File) bool {
 }
 
 // writeBundle writes config.json, and has the kernel know the profile in it, if that is ours.
-func (c *Container) writeBundle() error {
-	s, err := c.spec()
+func (c *Container) writeBundle(host ocispec.Host) error {
+	s, err := c.spec(host)
 	if err != nil {
 		return err
 	}

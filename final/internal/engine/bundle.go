@@ -18,11 +18,7 @@ import (
 )
 
 // spec is the container's config.json. Its root file system is mounted.
-func (c *Container) spec() (*specs.Spec, error) {
-	host, err := hostFacts(c.Options.Privileged)
-	if err != nil {
-		return nil, err
-	}
+func (c *Container) spec(host ocispec.Host) (s *specs.Spec, err error) {
 	prepared := ocispec.Container{
 		ID: c.ID, Root: c.path("rootfs"), Mounts: c.Mounts,
 		Hosts: c.path("hosts"), HostnameFile: c.path("hostname"), Resolv: c.path("resolv.conf"),

@@ -6,15 +6,12 @@ import (
 	"os"
 
 	"github.com/simple-container/simple-container/final/internal/network"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
 )
 
 // writeHostFiles writes /etc/hosts, /etc/hostname and /etc/resolv.conf, which are the engine's, not the image's. What
 // the network has to say comes into them when it is there (connect).
-func (c *Container) writeHostFiles() error {
-	host, err := hostFacts(false)
-	if err != nil {
-		return err
-	}
+func (c *Container) writeHostFiles(host ocispec.Host) error {
 	name := c.Options.HostnameOf(c.ID, host)
 	hosts, err := c.hosts(name)
 	if err != nil {

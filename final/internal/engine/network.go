@@ -86,13 +86,9 @@ func (c *Container) endpoint(namespace, hostname string) (network.Endpoint, erro
 }
 
 // connect gives a container that has been created, and not started, its network. pid is its first process.
-func (c *Container) connect(pid int) error {
+func (c *Container) connect(pid int, host ocispec.Host) error {
 	if !c.isConnected() {
 		return nil
-	}
-	host, err := hostFacts(false)
-	if err != nil {
-		return err
 	}
 	e, err := c.endpoint(fmt.Sprintf("/proc/%d/ns/net", pid), c.Options.HostnameOf(c.ID, host))
 	if err != nil {

@@ -13,13 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/ocispec"
 	"github.com/simple-container/simple-container/final/internal/overlay"
 	"github.com/simple-container/simple-container/final/internal/runtime"
 )
 
 // mountRoot stacks the container's root file system, in the mount namespace of its monitor. It is there for nobody
 // else, and ends with the last process in it.
-func (c *Container) mountRoot() error {
+func (c *Container) mountRoot(host ocispec.Host) error {
 	if err := c.engine.detach(c.dir); err != nil {
 		return err
 	}
@@ -28,10 +29,6 @@ func (c *Container) mountRoot() error {
 		if err := overlay.Reuse(c.path("work")); err != nil {
 			return err
 		}
-	}
-	host, err := hostFacts(false)
-	if err != nil {
-		return err
 	}
 	names, err := c.Options.LSM(host)
 	if err != nil {
@@ -162,7 +159,11 @@ func (c *Container) withMounted(use func(root string) error) error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // which parts with the other threads' directory too
 			return fmt.Errorf("unshare mnt: %w", err)
 		}
-		if err := c.mountRoot(); err != nil {
+		host, err := hostFacts(false)
+		if err != nil {
+			return err
+		}
+		if err := c.mountRoot(host); err != nil {
 			return err
 		}
 		return use(c.path("rootfs"))
