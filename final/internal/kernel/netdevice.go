@@ -14,29 +14,25 @@ import (
 // MoveLink moves a network device of the calling thread's network namespace into another one, under a new
 // name if that is not empty, and sets it up there. A name with %d gets the first number that is free. The
 // addresses come along, those that are valid everywhere and not bound to the link (netlink drops them all on
-// the way). One that cannot leave, such as lo or a bridge, stays as it was.
-func (d *Door) MoveLink(name string, namespace *os.File, newName string) error {
+// the way). back has it as it was; what fails is as it was.
+func (d *Door) MoveLink(name string, namespace *os.File, newName string) (back func() error, err error) {
 	here, err := openRoute(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer here.close()
 	index, flags, err := here.link(name)
 	if err != nil {
-		return fmt.Errorf("link %s: %w", name, err)
+		return nil, fmt.Errorf("link %s: %w", name, err)
 	}
 	addresses, err := here.addresses(index)
 	if err != nil {
-		return fmt.Errorf("addresses of %s: %w", name, err)
+		return nil, fmt.Errorf("addresses of %s: %w", name, err)
 	}
 	if newName == "" {
 		newName = name
 	}
-	call := Call{
-		Op: "netlink RTM_NEWLINK", Object: name, Value: "netns " + namespace.Name() + " name " + newName,
-		Shell: "ip link set " + quote(name) + " netns " + quote(namespace.Name()) + " name " + quote(newName),
-	}
-	return d.Do(call, func() error {
+	err = d.Do(moveCall(name, namespace.Name(), newName), func() error {
 		there, err := openRoute(namespace)
 		if err != nil {
 			return err
@@ -45,34 +41,69 @@ func (d *Door) MoveLink(name string, namespace *os.File, newName string) error {
 		if _, _, err := there.link(newName); err == nil {
 			return unix.EEXIST
 		}
-		onTheWay := name
-		if _, _, err := there.link(name); err == nil { // the old name is taken there: on the way it has another
-			onTheWay = fmt.Sprintf("move%d", index)
-		}
-		if err := here.sendLink(index, onTheWay, namespace); err != nil {
-			return errors.Join(err, here.furnish(index, name, addresses, flags))
-		}
-		index, _, err := there.link(onTheWay)
+		moved, err := here.send(index, namespace, there)
 		if err != nil {
 			return err
 		}
-		return there.furnish(index, newName, addresses, unix.IFF_UP)
+		back = func() error { return d.returnLink(moved, namespace, name, flags, addresses) }
+		if err := there.furnish(moved, newName, addresses, unix.IFF_UP); err != nil {
+			return errors.Join(err, back())
+		}
+		return nil
+	})
+	return back, err
+}
+
+// returnLink takes a device back out of another network namespace into the calling thread's.
+func (d *Door) returnLink(index int32, from *os.File, name string, flags uint32, addresses []address) error {
+	return d.Do(moveCall(name, "home", name), func() error {
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			return err
+		}
+		defer home.Close()
+		there, err := openRoute(from)
+		if err != nil {
+			return err
+		}
+		defer there.close()
+		here, err := openRoute(nil)
+		if err != nil {
+			return err
+		}
+		defer here.close()
+		if index, err = there.send(index, home, here); err != nil {
+			return err
+		}
+		return here.furnish(index, name, addresses, flags&unix.IFF_UP)
 	})
 }
 
-// sendLink sends a device to another namespace, under a name that nothing has there.
-func (s *routeSocket) sendLink(index int32, name string, namespace *os.File) error {
-	if err := s.setLink(index, 0, unix.IFF_UP); err != nil { // a device that is up keeps its name
-		return err
+func moveCall(name, namespace, newName string) Call {
+	return Call{
+		Op: "netlink RTM_NEWLINK", Object: name, Value: "netns " + namespace + " name " + newName,
+		Shell: "ip link set " + quote(name) + " netns " + quote(namespace) + " name " + quote(newName),
 	}
-	if err := s.setLink(index, 0, 0, textAttribute(unix.IFLA_IFNAME, name)); err != nil {
-		return err
-	}
-	target := binary.NativeEndian.AppendUint32(nil, uint32(namespace.Fd()))
-	return s.setLink(index, 0, 0, attribute{unix.IFLA_NET_NS_FD, target})
 }
 
-// furnish gives a device that has come, or has not left, its name and its addresses, and sets it up if flags say so.
+// send sends a device to a network namespace, where another socket is, and returns its index there. Its name may be
+// taken there, or the one that it is to have in the end be a pattern: so that it is found, it arrives under one of its
+// own. A device that cannot be moved stays as it is, which is up, perhaps.
+func (s *routeSocket) send(index int32, namespace *os.File, to *routeSocket) (moved int32, err error) {
+	arrival := fmt.Sprintf("move%d", index)
+	if _, _, err := to.link(arrival); err == nil {
+		return 0, unix.EEXIST
+	}
+	target := binary.NativeEndian.AppendUint32(nil, uint32(namespace.Fd()))
+	err = s.setLink(index, 0, 0, attribute{unix.IFLA_NET_NS_FD, target}, textAttribute(unix.IFLA_IFNAME, arrival))
+	if err != nil {
+		return 0, err
+	}
+	moved, _, err = to.link(arrival)
+	return moved, err
+}
+
+// furnish gives a device that has come its name, its addresses and its flags.
 func (s *routeSocket) furnish(index int32, name string, addresses []address, flags uint32) error {
 	if err := s.setLink(index, 0, 0, textAttribute(unix.IFLA_IFNAME, name)); err != nil {
 		return err
@@ -85,5 +116,5 @@ func (s *routeSocket) furnish(index int32, name string, addresses []address, fla
 			return fmt.Errorf("an address of %s: %w", name, err)
 		}
 	}
-	return s.setLink(index, flags&unix.IFF_UP, unix.IFF_UP)
+	return s.setLink(index, flags, unix.IFF_UP)
 }

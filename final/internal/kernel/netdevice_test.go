@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -51,10 +52,11 @@ func TestMoveLink(t *testing.T) {
 		defer handle.Close()
 
 		d := &Door{}
-		if err := d.MoveLink("taken", there, ""); !errors.Is(err, unix.EEXIST) {
+		if _, err := d.MoveLink("taken", there, ""); !errors.Is(err, unix.EEXIST) {
 			t.Errorf("a name that is taken: %v, want EEXIST", err)
 		}
-		if err := d.MoveLink("taken", there, "fresh"); err != nil {
+		back, err := d.MoveLink("taken", there, "fresh")
+		if err != nil {
 			return err
 		}
 		moved, err := handle.LinkByName("fresh")
@@ -68,11 +70,39 @@ func TestMoveLink(t *testing.T) {
 			t.Errorf("addresses %v, %v, want %v", list, err, address)
 		}
 		pair("other")
-		if err := d.MoveLink("other", there, "net%d"); err != nil {
+		if _, err := d.MoveLink("other", there, "net%d"); err != nil {
 			return err
 		}
-		_, err = handle.LinkByName("net0")
-		return err
+		if _, err = handle.LinkByName("net0"); err != nil {
+			return err
+		}
+
+		atHome := func(name string, flags net.Flags, want ...netlink.Addr) {
+			t.Helper()
+			link, err := netlink.LinkByName(name)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			list, err := netlink.AddrList(link, unix.AF_INET)
+			same := slices.EqualFunc(list, want, func(a, b netlink.Addr) bool { return a.Equal(b) })
+			if link.Attrs().Flags&net.FlagUp != flags || err != nil || !same {
+				t.Errorf("%s: %v, addresses %v, %v: want %v, %v", name, link.Attrs().Flags, list, err, flags, want)
+			}
+		}
+		if err := back(); err != nil {
+			t.Error(err)
+		}
+		atHome("taken", 0, *address)
+
+		if err := netlink.LinkSetUp(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "taken"}}); err != nil {
+			return err
+		}
+		if _, err := d.MoveLink("taken", there, "a/b"); !errors.Is(err, unix.EINVAL) {
+			t.Errorf("what is no name: %v, want EINVAL", err)
+		}
+		atHome("taken", net.FlagUp, *address)
+		return nil
 	})
 	if err != nil {
 		t.Error(err)
@@ -105,7 +135,7 @@ func TestMoveLinkRefused(t *testing.T) {
 			if err := set(before); err != nil {
 				return err
 			}
-			if err := (&Door{}).MoveLink("lo", there, "other"); !errors.Is(err, unix.EINVAL) {
+			if _, err := (&Door{}).MoveLink("lo", there, "other"); !errors.Is(err, unix.EINVAL) {
 				t.Errorf("lo, up %v: %v, want EINVAL", up, err)
 			}
 			after, err := netlink.LinkByIndex(before.Attrs().Index)

@@ -72,7 +72,8 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 		return nil, err
 	}
 	defer held.Close()
-	made := c // a return sets c to nil before the stack runs
+	made := c                                         // a return sets c to nil before the stack runs
+	defer func() { made.devices.namespace.Close() }() // after the stack; it may be nil, and says so
 	undo := undoStack{func() error { return os.RemoveAll(made.dir) }, made.undoHooks}
 	defer func() {
 		if err != nil {
@@ -105,6 +106,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 		return nil, barred(err)
 	}
 	undo.push(func() error { b.end(); b.close(); return nil })
+	undo.push(func() error { return made.devices.back.run() })
 	if err := c.finish(b, s, group, o); err != nil {
 		return nil, barred(err)
 	}

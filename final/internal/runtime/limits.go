@@ -4,9 +4,6 @@ package runtime
 
 import (
 	"fmt"
-	"maps"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -46,24 +43,6 @@ func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool
 		err := r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &first, nil) })
 		if err != nil {
 			return fmt.Errorf("process.rlimits[%d]: %w", i, err)
-		}
-	}
-	return nil
-}
-
-// moveDevices moves network devices of the host into the container's network namespace (linux.netDevices).
-func (c *Container) moveDevices(pid int, s *specs.Spec) error {
-	if s.Linux == nil || len(s.Linux.NetDevices) == 0 {
-		return nil
-	}
-	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-	if err != nil {
-		return err
-	}
-	defer namespace.Close()
-	for _, name := range slices.Sorted(maps.Keys(s.Linux.NetDevices)) {
-		if err := c.runtime.Door.MoveLink(name, namespace, s.Linux.NetDevices[name].Name); err != nil {
-			return fmt.Errorf("linux.netDevices: %q: %w", name, err)
 		}
 	}
 	return nil

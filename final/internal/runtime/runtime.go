@@ -55,6 +55,7 @@ type Container struct {
 	runtime *Runtime
 	dir     string
 	hooked  bool // hooks have been run
+	devices netDevices
 	record
 }
 
