@@ -13,12 +13,11 @@ import (
 	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
-// Owned gives the group to a user of the host, who can then make groups of its own below. Where v1 is in use, that is
-// not safe (config-linux.md, "Cgroup ownership"), and nothing happens. The limits stay ours: only the files that the
-// kernel names are given away.
+// Owned gives the group to a user of the host, who can then make groups below, but those of v1, where that is not
+// safe (config-linux.md, "Cgroup ownership"). The limits stay ours: only the files that the kernel names are given away.
 func (g *Group) Owned(door *kernel.Door, uid int) error {
 	p := g.v2()
-	if p == nil || len(g.parts) > 1 {
+	if p == nil {
 		return nil
 	}
 	err := door.Chown(p.dir, uid)

@@ -5,6 +5,7 @@ package confine
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,9 @@ var rlimitNames = [...]string{
 	unix.RLIMIT_RTTIME: "RLIMIT_RTTIME",
 }
 
+// Option is what prlimit(1) calls it.
+func (r Rlimit) Option() string { return strings.ToLower(strings.TrimPrefix(r.Name, "RLIMIT_")) }
+
 // Rlimits reads process.rlimits.
 func Rlimits(p *specs.Process) ([]Rlimit, error) {
 	var list []Rlimit
@@ -50,12 +54,21 @@ func Rlimits(p *specs.Process) ([]Rlimit, error) {
 // room is how many descriptors a container side may open before its command, whatever the command may.
 const room = 1024
 
-// AtFirst is the limit until the command: the parent sets it, who may raise limits.
-func (r Rlimit) AtFirst() unix.Rlimit {
-	if r.Resource != unix.RLIMIT_NOFILE {
-		return r.Limit
+// AtFirst is the limit until the command: the parent sets it, who may raise limits. now is what it is, for an executor in
+// Go, which is not to run out of memory; else nil.
+func (r Rlimit) AtFirst(now *unix.Rlimit) unix.Rlimit {
+	switch {
+	case r.Resource == unix.RLIMIT_NOFILE:
+		return unix.Rlimit{Cur: max(r.Limit.Cur, room), Max: max(r.Limit.Max, room)}
+	case now != nil && r.ofMemory():
+		return unix.Rlimit{Cur: max(r.Limit.Cur, now.Cur), Max: max(r.Limit.Max, now.Max)}
 	}
-	return unix.Rlimit{Cur: max(r.Limit.Cur, room), Max: max(r.Limit.Max, room)}
+	return r.Limit
+}
+
+// ofMemory tells whether the limit is one of the memory of a program, of which Go wants more than many a command.
+func (r Rlimit) ofMemory() bool {
+	return r.Resource == unix.RLIMIT_AS || r.Resource == unix.RLIMIT_DATA || r.Resource == unix.RLIMIT_STACK
 }
 
 // AtLast sets what was another limit at first. raised is the limit of descriptors that Go has raised, if the
@@ -65,17 +78,28 @@ func AtLast(l *op.List, p *specs.Process, raised *unix.Rlimit) error {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(limits, func(r Rlimit) bool { return r.Resource == unix.RLIMIT_NOFILE })
-	limit, why := raised, "Go has raised it"
-	if at >= 0 && (raised != nil || limits[at].AtFirst() != limits[at].Limit) {
-		limit, why = &limits[at].Limit, "until here, more descriptors were needed"
+	inGo := raised != nil
+	for _, r := range limits {
+		switch {
+		case r.Resource == unix.RLIMIT_NOFILE:
+			if inGo || r.AtFirst(nil) != r.Limit {
+				r.set(l, "until here, more descriptors were needed")
+			}
+			raised = nil
+		case inGo && r.ofMemory():
+			r.set(l, "until here, Go needed more")
+		}
 	}
-	if limit == nil {
-		return nil
+	if raised != nil {
+		Rlimit{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE, *raised}.set(l, "Go has raised it")
 	}
-	l.Add(op.Op{Name: "prlimit64", Nr: unix.SYS_PRLIMIT64, Args: []op.Arg{
-		op.Int(0), op.Int(unix.RLIMIT_NOFILE).As("RLIMIT_NOFILE"),
-		op.Ref(op.Words(limit.Cur, limit.Max)).As(fmt.Sprintf("{%d, %d}", limit.Cur, limit.Max)), op.Null(),
-	}, Shell: fmt.Sprintf("ulimit -Sn %d -Hn %d", limit.Cur, limit.Max), Why: why})
 	return nil
+}
+
+// set has the process set its own limit.
+func (r Rlimit) set(l *op.List, why string) {
+	cur, most := r.Limit.Cur, r.Limit.Max
+	l.Add(op.Op{Name: "prlimit64", Nr: unix.SYS_PRLIMIT64, Args: []op.Arg{
+		op.Int(0), op.Int(r.Resource).As(r.Name), op.Ref(op.Words(cur, most)).As(fmt.Sprintf("{%d, %d}", cur, most)), op.Null(),
+	}, Shell: fmt.Sprintf("prlimit --pid $$ --%s=%d:%d", r.Option(), cur, most), Why: why})
 }

@@ -5,7 +5,6 @@ package runtime
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -33,19 +32,29 @@ func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool
 		return err
 	}
 	for i, limit := range limits {
-		first := limit.AtFirst()
-		values := fmt.Sprintf("%d:%d", first.Cur, first.Max)
-		what := kernel.Call{
-			Op: "prlimit", Object: fmt.Sprintf("%d %s", pid, limit.Name), Value: values,
-			Shell: "prlimit --pid " + strconv.Itoa(pid) +
-				" --" + strings.ToLower(strings.TrimPrefix(limit.Name, "RLIMIT_")) + "=" + values,
-		}
-		err := r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &first, nil) })
-		if err != nil {
+		if err := r.limit(pid, limit); err != nil {
 			return fmt.Errorf("process.rlimits[%d]: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// limit sets a limit of a process, as it is to be until its command.
+func (r *Runtime) limit(pid int, limit confine.Rlimit) error {
+	var now *unix.Rlimit
+	if r.inGo() {
+		now = &unix.Rlimit{}
+		if err := unix.Prlimit(pid, limit.Resource, nil, now); err != nil {
+			return err
+		}
+	}
+	first := limit.AtFirst(now)
+	values := fmt.Sprintf("%d:%d", first.Cur, first.Max)
+	what := kernel.Call{
+		Op: "prlimit", Object: fmt.Sprintf("%d %s", pid, limit.Name), Value: values,
+		Shell: fmt.Sprintf("prlimit --pid %d --%s=%s", pid, limit.Option(), values),
+	}
+	return r.Door.Do(what, func() error { return unix.Prlimit(pid, limit.Resource, &first, nil) })
 }
 
 // schedule says how a process competes for processors (sched_setattr(2)).

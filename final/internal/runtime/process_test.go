@@ -108,6 +108,33 @@ func TestNoFile(t *testing.T) {
 	})
 }
 
+// TestMemoryLimits: a command may have less memory than the executor in Go needs.
+func TestMemoryLimits(t *testing.T) {
+	both(t, func(w *world) {
+		limits := []specs.POSIXRlimit{
+			{Type: "RLIMIT_AS", Soft: 1 << 20, Hard: 1 << 21}, {Type: "RLIMIT_DATA", Soft: 4096, Hard: 8192},
+			{Type: "RLIMIT_STACK", Soft: 8192, Hard: 8192},
+		}
+		var list *op.List
+		w.edit = func(l *op.List) { list = l }
+		c := w.create("a", func(s *specs.Spec) { s.Process.Rlimits = limits })
+		for _, limit := range limits {
+			_, kind, _ := strings.Cut(limit.Type, "_")
+			now := slices.IndexFunc(strings.Split(w.proc(c.Pid, "limits"), "\n"), func(line string) bool {
+				title := map[string]string{"AS": "Max address space", "DATA": "Max data size", "STACK": "Max stack size"}[kind]
+				words := strings.Fields(strings.TrimPrefix(line, title))
+				return strings.HasPrefix(line, title) && words[0] == fmt.Sprint(limit.Soft) && words[1] == fmt.Sprint(limit.Hard)
+			}) >= 0
+			last := slices.ContainsFunc(list.Ops, func(o op.Op) bool {
+				return o.Name == "prlimit64" && strings.Contains(o.String(), fmt.Sprintf("%s, {%d, %d}", limit.Type, limit.Soft, limit.Hard))
+			})
+			if now == last { // one of the two
+				w.Errorf("%s: set by the parent: %v, by the list: %v", limit.Type, now, last)
+			}
+		}
+	})
+}
+
 // TestWorkingDirectory is made if it is missing, by whoever makes the container.
 func TestWorkingDirectory(t *testing.T) {
 	both(t, func(w *world) {
