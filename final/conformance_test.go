@@ -287,6 +287,9 @@ func TestFeatures(t *testing.T) {
 				t.Errorf("linux.%s: not true", name)
 			}
 		}
+		if !slices.Contains(can.PotentiallyUnsafeConfigAnnotations, "org.systemd.property.") {
+			t.Errorf("potentiallyUnsafeConfigAnnotations: %q", can.PotentiallyUnsafeConfigAnnotations)
+		}
 		for _, version := range []string{can.OCIVersionMin, can.OCIVersionMax} {
 			v.spec.Version = version
 			v.run("true")

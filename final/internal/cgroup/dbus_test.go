@@ -16,7 +16,7 @@ func TestEncodeCall(t *testing.T) {
 	properties := []property{
 		prop("Text", "é"), prop("Yes", true), prop("Number", uint64(1)<<63), prop("Few", []uint32{1, 2}),
 		prop("Words", []string{"a", "bcd", ""}), prop("Bits", []byte{7, 1}), prop("Devices", []allowedPath{{"/a", "r"}, {"/b", "rwm"}}),
-		prop("None", []allowedPath{}),
+		prop("None", []allowedPath{}), prop("Less", int32(-2)), prop("Least", int64(-1)<<63),
 	}
 	wire := encodeCall(7, "to.it", "/path", "its.Interface", "Method", []any{"x", false, properties, noUnits{}, uint32(9)})
 	m, err := dbus.DecodeMessage(bytes.NewReader(wire))
@@ -33,7 +33,7 @@ func TestEncodeCall(t *testing.T) {
 		got = append(got, p[0], p[1].(dbus.Variant).Value())
 	}
 	want := []any{"Text", "é", "Yes", true, "Number", uint64(1) << 63, "Few", []uint32{1, 2}, "Words", []string{"a", "bcd", ""},
-		"Bits", []byte{7, 1}, "Devices", [][]any{{"/a", "r"}, {"/b", "rwm"}}, "None", [][]any{}}
+		"Bits", []byte{7, 1}, "Devices", [][]any{{"/a", "r"}, {"/b", "rwm"}}, "None", [][]any{}, "Less", int32(-2), "Least", int64(-1) << 63}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

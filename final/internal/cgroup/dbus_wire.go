@@ -48,8 +48,12 @@ func signatureOf(v any) string {
 		return "s"
 	case bool:
 		return "b"
+	case int32:
+		return "i"
 	case uint32:
 		return "u"
+	case int64:
+		return "x"
 	case uint64:
 		return "t"
 	case []string:
@@ -77,8 +81,12 @@ func (w *wire) value(v any) {
 		w.text(v)
 	case bool:
 		w.number(map[bool]uint32{true: 1}[v])
+	case int32:
+		w.number(uint32(v))
 	case uint32:
 		w.number(v)
+	case int64:
+		w.value(uint64(v))
 	case uint64:
 		w.pad(8)
 		*w = binary.LittleEndian.AppendUint64(*w, v)

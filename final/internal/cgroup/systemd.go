@@ -97,9 +97,11 @@ func (u *unit) start(pid int) []property {
 		prop("TasksAccounting", true),
 	}
 	if strings.HasSuffix(u.name, ".slice") {
-		return append(properties, prop("Wants", []string{u.slice}))
+		properties = append(properties, prop("Wants", []string{u.slice}))
+	} else {
+		properties = append(properties, prop("Slice", u.slice), prop("Delegate", true))
 	}
-	return append(properties, prop("Slice", u.slice), prop("Delegate", true))
+	return append(properties, u.properties...)
 }
 
 // limits are the properties for what is limited, as far as systemd knows it.

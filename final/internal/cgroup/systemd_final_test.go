@@ -97,6 +97,10 @@ func (s *scopes) bundle(path string) string {
 	spec.Process.Rlimits = nil // not everybody may raise them
 	spec.Root.Path = os.Getenv("ROOTFS")
 	spec.Linux.CgroupsPath, spec.Linux.Resources = path, typical()
+	spec.Annotations = map[string]string{
+		PropertyPrefix + "KillSignal": "10", PropertyPrefix + "TimeoutStopUSec": "uint64 7000000", // as Podman
+		PropertyPrefix + "CollectMode": "'inactive-or-failed'", // as CRI-O
+	}
 	cgroups := specs.LinuxNamespace{Type: specs.CgroupNamespace}
 	if !slices.Contains(spec.Linux.Namespaces, cgroups) { // where there is v1 too
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces, cgroups)
@@ -140,7 +144,8 @@ func TestFinalInsideSystemd(t *testing.T) {
 	s.final("create", "--bundle", s.bundle(path), "life")
 	defer s.try("delete", "--force", "life") // after a failure
 	s.wantState("life", specs.StateCreated)
-	s.wantUnit(scope, "ActiveState=active", "Slice=test-final.slice", "TasksMax=20", "CPUQuotaPerSecUSec=500ms")
+	s.wantUnit(scope, "ActiveState=active", "Slice=test-final.slice", "TasksMax=20", "CPUQuotaPerSecUSec=500ms",
+		"KillSignal=10", "TimeoutStopUSec=7s", "CollectMode=inactive-or-failed")
 	for _, p := range g.parts {
 		text := readFile("/proc/" + strconv.Itoa(s.state("life").Pid) + "/cgroup")
 		if got := ParseMembership(text).in(p.Hierarchy); got != "/test.slice/test-final.slice/"+scope {

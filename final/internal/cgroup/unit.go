@@ -12,10 +12,11 @@ import (
 
 // A unit is a scope of systemd: a group that systemd makes for processes that somebody else starts.
 type unit struct {
-	name      string // docker-cafe.scope
-	slice     string // system.slice: the group above it
-	started   bool
-	resources *specs.LinuxResources // until it is
+	name       string // docker-cafe.scope
+	slice      string // system.slice: the group above it
+	started    bool
+	resources  *specs.LinuxResources // until it is
+	properties []property            // of the container's annotations, until it is
 }
 
 // newUnit reads linux.cgroupsPath as it is with systemd: slice:prefix:name. The name of a slice may be the

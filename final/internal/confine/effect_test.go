@@ -317,7 +317,7 @@ func TestAttributes(t *testing.T) {
 			},
 			host: thisHost(t),
 		}
-		p := start(t, c, reexec, `grep -c _ses.test /proc/keys; read x`)
+		p := start(t, c, reexec, `grep -c "_ses.test: " /proc/keys; read x`)
 		if got := p.line(t); got != "1" {
 			t.Errorf("inside: %q keyrings of the container's name, want 1", got)
 		}

@@ -158,7 +158,11 @@ func (r *Runtime) nameGroup(c *Container, s *specs.Spec) (*cgroup.Group, error) 
 	} else if r.Systemd {
 		path = "" // systemd has its own way with names
 	}
-	return cgroup.New(layout, path, c.ID, r.Systemd, own)
+	group, err := cgroup.New(layout, path, c.ID, r.Systemd, own)
+	if err != nil {
+		return nil, err
+	}
+	return group, group.Annotate(s.Annotations)
 }
 
 // makeGroup makes the container's cgroup, with its limits.

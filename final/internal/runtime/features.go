@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
+	"github.com/simple-container/simple-container/final/internal/cgroup"
 	"github.com/simple-container/simple-container/final/internal/confine"
 	"github.com/simple-container/simple-container/final/internal/kernel"
 	"github.com/simple-container/simple-container/final/internal/plan"
@@ -28,6 +29,9 @@ func Features() *features.Features {
 		OCIVersionMax: specs.Version,
 		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
 		MountOptions:  rootfs.MountOptions(),
+
+		PotentiallyUnsafeConfigAnnotations: []string{cgroup.PropertyPrefix},
+
 		Linux: &features.Linux{
 			Namespaces:   namespaces,
 			Capabilities: confine.Capabilities(),
