@@ -74,7 +74,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (c *Container, err error) {
 	defer held.Close()
 	made := c                                         // a return sets c to nil before the stack runs
 	defer func() { made.devices.namespace.Close() }() // after the stack; it may be nil, and says so
-	undo := undoStack{func() error { return os.RemoveAll(made.dir) }, made.undoHooks}
+	undo := undoStack{made.undoHooks, func() error { return os.RemoveAll(made.dir) }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, undo.run())

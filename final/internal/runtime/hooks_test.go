@@ -195,6 +195,17 @@ func TestPoststop(t *testing.T) {
 		if got := strings.Join(log(), " "); got != "one two" {
 			w.Errorf("%q, want one two", got)
 		}
+
+		_, err := w.tryCreate("a", CreateOptions{}, func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{
+				Prestart: []specs.Hook{hook(hostShell, "exit 1")},
+				Poststop: []specs.Hook{hook(hostShell, "ls "+filepath.Join(w.Root, "a")+" || echo three >> "+file)},
+			}
+		})
+		w.refused(err, "prestart")
+		if got := strings.Join(log(), " "); got != "one two three" {
+			w.Errorf("after a create that failed: %q, want one two three", got)
+		}
 	})
 }
 
