@@ -114,6 +114,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.prepareRoot,
 		c.openConsole,
 		c.runHooks,
+		c.makeDirectory,
 		c.enterRoot,
 		c.giveStreams,
 		c.takeTerminal,

@@ -139,6 +139,7 @@ func TestMemoryLimits(t *testing.T) {
 func TestWorkingDirectory(t *testing.T) {
 	both(t, func(w *world) {
 		w.says("a", "/not/there", args("pwd"), func(s *specs.Spec) { s.Process.Cwd = "/not/there" })
+		w.says("a", "/nor/there", args("pwd"), func(s *specs.Spec) { s.Process.Cwd, s.Root.Readonly = "/nor/there", true })
 		w.says("a", "/etc", args("pwd"), func(s *specs.Spec) { s.Process.Cwd = "/usr/../etc/" })
 		w.must(os.Symlink("/", filepath.Join(w.dir, "rootfs/up")))
 		w.says("a", "/etc", args("pwd"), func(s *specs.Spec) { s.Process.Cwd = "/up/up/etc" })
