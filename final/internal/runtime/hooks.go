@@ -117,7 +117,7 @@ func (c *Container) outside(hook specs.Hook, status Status) error {
 			}
 			wait := collect(output, outR)
 			cmd := exec.CommandContext(ctx, hook.Path)
-			cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hookEnv(hook), c.Bundle
+			cmd.Args, cmd.Env, cmd.Dir = hookArgs(hook), hook.Env, c.Bundle // without env it has ours; as with runc
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(state), outW, outW
 			cmd.WaitDelay = linger // a process that it leaves behind may be asked for the state, and not read it
 			err = cmd.Start()
@@ -160,14 +160,6 @@ func hookArgs(h specs.Hook) []string {
 		return []string{h.Path}
 	}
 	return h.Args
-}
-
-// hookEnv is a hook's whole environment: of ours it gets nothing.
-func hookEnv(h specs.Hook) []string {
-	if h.Env == nil {
-		return []string{}
-	}
-	return h.Env
 }
 
 // hook runs one hook with the container's state, and bounds its time.
@@ -219,7 +211,7 @@ func (c *Container) joined(hook specs.Hook, stdin, output *os.File) (b *side, er
 	options := plan.Options{Descriptors: plan.Descriptors{Sync: h.add(h.keep(theirs))}, Threads: c.runtime.inGo()}
 	target.hand(h, &options)
 	options.First = len(h.files)
-	list := plan.Hook(hook.Path, c.Rootfs, hookArgs(hook), hookEnv(hook), options)
+	list := plan.Hook(hook.Path, c.Rootfs, hookArgs(hook), hook.Env, options) // of ours it gets nothing
 	process, err := c.runtime.launch(&executor.Command{List: list, Name: "hook " + c.ID}, h)
 	h.close()
 	if err != nil {

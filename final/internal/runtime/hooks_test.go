@@ -261,6 +261,34 @@ func TestCreateContainerHookMounts(t *testing.T) {
 	})
 }
 
+// TestHookInherits: hooks on the host without an environment of their own have the runtime's, hooks in the
+// container's namespaces have nothing of it.
+func TestHookInherits(t *testing.T) {
+	both(t, func(w *world) {
+		w.Setenv("OURS", "inherited")
+		mount, log := w.logged()
+		w.create("a", mount, args("true"), func(s *specs.Spec) {
+			s.Hooks = hooks("echo NAME $OURS >> LOG")
+			for _, list := range [][]specs.Hook{s.Hooks.Prestart, s.Hooks.CreateRuntime, s.Hooks.CreateContainer,
+				s.Hooks.StartContainer, s.Hooks.Poststart, s.Hooks.Poststop} {
+				list[0].Env = nil
+			}
+		}).run()
+		w.must(w.Delete("a", false))
+		lines := log()
+		if len(lines) != 6 {
+			w.Errorf("%q", lines)
+		}
+		for _, line := range lines {
+			name, value, _ := strings.Cut(line, " ")
+			inside := name == "createContainer" || name == "startContainer"
+			if (value == "inherited") == inside {
+				w.Errorf("%s has %q", name, value)
+			}
+		}
+	})
+}
+
 // TestStartHookInherits: a startContainer hook without an environment has the command's, HOME included.
 func TestStartHookInherits(t *testing.T) {
 	both(t, func(w *world) {
