@@ -266,6 +266,27 @@ func TestSourceInside(t *testing.T) {
 	})
 }
 
+// TestSourceLink: where the source of a bind mount is a symbolic link, what is mounted below it is in what the link
+// leads to, and nowhere else in the container.
+func TestSourceLink(t *testing.T) {
+	variants(t, func(t *testing.T, l launch) {
+		volume := t.TempDir()
+		if err := errors.Join(os.MkdirAll(volume+"/x/y", 0o755), os.WriteFile(volume+"/file", []byte("found"), 0o644),
+			os.Symlink("x", volume+"/link")); err != nil {
+			t.Fatal(err)
+		}
+		l.spec, l.o.Root = docker(), image(t)
+		bind := []string{"bind", "rprivate"}
+		l.spec.Mounts = append(l.spec.Mounts,
+			specs.Mount{Destination: "/mnt", Source: volume + "/link", Options: bind},
+			specs.Mount{Destination: "/mnt/y", Source: volume, Options: bind})
+		c := l.must(t)
+		if text := read(t, c.root+"/mnt/y/file"); text != "found" {
+			t.Errorf("/mnt/y/file has %q", text)
+		}
+	})
+}
+
 // TestMaskedTwice: what engines and users both want masked is mounted over once.
 func TestMaskedTwice(t *testing.T) {
 	variants(t, func(t *testing.T, l launch) {

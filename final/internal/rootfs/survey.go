@@ -141,7 +141,7 @@ func (b *builder) resolve(target string, n int, follow bool) (site Site, err err
 // look is lstat(2) of a target without symbolic links before its last component: the permissions and S_IFMT
 // bits are 0 if nothing is there, link is where a symbolic link leads.
 func (b *builder) look(target string, n int) (mode uint32, link string) {
-	place := path.Join(b.Root, target)
+	place, stat := path.Join(b.Root, target), unix.Lstat
 	for i := n - 1; i >= 0; i-- {
 		at, o := b.sites[i].Target, b.options[i]
 		inside, ok := strings.CutPrefix(target+"/", at+"/")
@@ -151,7 +151,9 @@ func (b *builder) look(target string, n int) (mode uint32, link string) {
 		kind := b.spec.Mounts[i].Type
 		switch {
 		case o.bind != 0:
-			place = path.Join(b.source(i), inside)
+			if place = path.Join(b.source(i), inside); inside == "" {
+				stat = unix.Stat // what is mounted is what the source's links lead to
+			}
 		case inside == "" || kind == "proc" || kind == "sysfs":
 			return unix.S_IFDIR, "" // the kernel's files are there
 		case kind == "tmpfs" || kind == "devpts" || kind == "mqueue":
@@ -159,14 +161,14 @@ func (b *builder) look(target string, n int) (mode uint32, link string) {
 		}
 		break
 	}
-	var stat unix.Stat_t
-	if err := unix.Lstat(place, &stat); err != nil {
+	var info unix.Stat_t
+	if err := stat(place, &info); err != nil {
 		return 0, ""
 	}
-	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if info.Mode&unix.S_IFMT == unix.S_IFLNK {
 		link, _ = os.Readlink(place) // empty is no link
 	}
-	return stat.Mode, link
+	return info.Mode, link
 }
 
 // mountFlags are the flags of the mount that a path is on, and whether that is a procfs. statfs(2) has bits of
