@@ -29,12 +29,7 @@ const bridgeConf = `{"cniVersion": "0.4.0", "name": "%[1]s", "type": "bridge", "
 // path, as Kubernetes has it for all containers of a pod; and a container's own, furnished between create and start.
 func TestCNI(t *testing.T) {
 	need(t, "containerd", "ctr")
-	if _, err := os.Stat(plugins + "/bridge"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v: CI=true promises it: vagrant/provision.sh has to install containernetworking-plugins", err)
-		}
-		t.Skipf("%v: install containernetworking-plugins", err)
-	}
+	needPlugins(t)
 	watch, runtime := watch(t), runtimeUnderTest(t)
 	t.Run("containers", func(t *testing.T) {
 		address := startContainerd(t)
@@ -47,6 +42,17 @@ func TestCNI(t *testing.T) {
 		t.Run("its own", func(t *testing.T) { testOwn(t, runtime, ctr) })
 	})
 	watch.compare(t)
+}
+
+// needPlugins is need for CNI's.
+func needPlugins(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(plugins + "/bridge"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%v: CI=true promises it: vagrant/provision.sh has to install containernetworking-plugins", err)
+		}
+		t.Skipf("%v: install containernetworking-plugins", err)
+	}
 }
 
 // testPod has two containers in one namespace.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -215,11 +216,11 @@ func wrapper(t *testing.T, name, script string) string {
 	return dir + ":" + os.Getenv("PATH")
 }
 
-// start starts a daemon, waits until ready succeeds, and stops it at the test's end.
-func start(t *testing.T, ready []string, name string, args ...string) {
+// start starts a daemon, waits until ready succeeds, and stops it at the test's end, or before.
+func start(t *testing.T, ready []string, name string, args ...string) (stop func()) {
 	t.Helper()
 	command := exec.Command(name, args...)
-	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
+	log, err := os.CreateTemp(t.TempDir(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func start(t *testing.T, ready []string, name string, args ...string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = command.Process.Signal(os.Interrupt) // if it has ended, Wait says how
 		if err := command.Wait(); err != nil && !command.ProcessState.Success() {
 			t.Logf("%s: %v", name, err)
@@ -239,10 +240,11 @@ func start(t *testing.T, ready []string, name string, args ...string) {
 		}
 		log.Close()
 	})
+	t.Cleanup(stop)
 	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
 		out, err := exec.Command(ready[0], ready[1:]...).CombinedOutput()
 		if err == nil {
-			return
+			return stop
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is not ready: %v\n%s", name, err, out)

@@ -12,7 +12,7 @@ import (
 const containerdConf = `version = 2
 root = "%[1]s/root"
 state = "%[1]s/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt",
+disabled_plugins = [%[2]s"io.containerd.internal.v1.opt",
 	"io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
 	"io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
@@ -20,6 +20,9 @@ address = "%[1]s/socket"
 [ttrpc]
 address = "%[1]s/socket.ttrpc"
 `
+
+// kubernetesPlugin is the one that Kubernetes speaks to, and nobody else.
+const kubernetesPlugin = `"io.containerd.grpc.v1.cri", `
 
 // startContainerd returns the address of its socket. The directory's name is short: the shim has its sockets
 // in /run, but the address of this one has room for 107 bytes.
@@ -29,11 +32,16 @@ func startContainerd(t *testing.T) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address = dir + "/socket"
-	configuration := writeFile(t, dir+"/config.toml", fmt.Sprintf(containerdConf, dir))
-	start(t, []string{"ctr", "--address", address, "version"},
-		"containerd", "--config", configuration, "--address", address, "--log-level", "warn")
-	return address
+	runContainerd(t, dir, fmt.Sprintf(containerdConf, dir, kubernetesPlugin))
+	return dir + "/socket"
+}
+
+// runContainerd starts it with a configuration that has all its files in dir.
+func runContainerd(t *testing.T, dir, configuration string) (stop func()) {
+	t.Helper()
+	path, address := writeFile(t, dir+"/config.toml", configuration), dir+"/socket"
+	return start(t, []string{"ctr", "--address", address, "version"},
+		"containerd", "--config", path, "--address", address, "--log-level", "warn")
 }
 
 func TestContainerd(t *testing.T) {

@@ -103,6 +103,15 @@ var allowedV2 = []difference{
 		"runc 1.1 raises the soft limit for itself, and leaves it there for the container"),
 }
 
+// allowedHere are those of them that this machine may show.
+func allowedHere(t *testing.T) []difference {
+	t.Helper()
+	if hasV1(t) {
+		return slices.Concat(allowed, allowedV1)
+	}
+	return slices.Concat(allowed, allowedV2)
+}
+
 // TestDifference gives each bundle to crun, to runc and to RUNTIME, and compares.
 func TestDifference(t *testing.T) {
 	need(t, "crun", "runc")
@@ -111,11 +120,7 @@ func TestDifference(t *testing.T) {
 	if tested := runtimeUnderTest(t); !slices.Contains([]string{"crun", "runc"}, filepath.Base(tested)) {
 		runtimes = append(runtimes, tested)
 	}
-	here := allowedV2
-	if hasV1(t) {
-		here = allowedV1
-	}
-	allowed := slices.Concat(allowed, here)
+	allowed := allowedHere(t)
 	ran := map[string]int{}
 	for _, bundle := range bundles {
 		if inVM && !slices.Contains(bundlesOnV2, bundle.name) {
@@ -160,6 +165,11 @@ func TestBuilds(t *testing.T) {
 
 func hasV1(t *testing.T) bool {
 	t.Helper()
+	return layoutOf(t).Mode() != cgroup.Unified
+}
+
+func layoutOf(t *testing.T) cgroup.Layout {
+	t.Helper()
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +178,7 @@ func hasV1(t *testing.T) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return layout.Mode() != cgroup.Unified
+	return layout
 }
 
 // compare reports the lines that only one of two containers has, unless they are allowed.

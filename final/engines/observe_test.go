@@ -18,8 +18,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// inside prints facts in sections, waits for a line, and ends with a code that cannot be an accident.
-const inside = `echo "== id"; id; umask; pwd; hostname; env
+// look prints facts in sections.
+const look = `echo "== id"; id; umask; pwd; hostname; env
 echo "== dev"; stat -c '%n %F %a %u:%g %t:%T' $(find /dev)
 readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr /dev/ptmx /dev/core
 echo "== files"
@@ -32,7 +32,10 @@ done
 mkdir /dev/new 2>&1
 echo "== sysctl"; cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward
 echo "== links"; ls /sys/class/net
-echo "== end"; read line; exit 17`
+echo "== end"; `
+
+// inside waits for a line, and ends with a code that cannot be an accident.
+const inside = look + "read line; exit 17"
 
 // statusLines are the lines of /proc/PID/status that say who a process is and what it may do.
 var statusLines = regexp.MustCompile(
@@ -80,16 +83,12 @@ func observe(t *testing.T, runtime string, change func(*specs.Spec)) facts {
 	f, section := facts{}, ""
 	timer := time.AfterFunc(patience, func() { _ = command.Process.Kill() })
 	defer timer.Stop()
+	names := strings.NewReplacer(filepath.Dir(dir), "BUNDLES", id, "ID")
 	for lines := bufio.NewScanner(out); section != "end" && lines.Scan(); {
-		line := lines.Text()
-		if s, ok := strings.CutPrefix(line, "== "); ok {
-			section = s
-			continue
-		}
-		f[section] = append(f[section], strings.ReplaceAll(line, id, "ID"))
+		section = f.tell(section, names.Replace(lines.Text()))
 	}
 	if section == "end" {
-		f.host(t, dir, id)
+		f.host(t, awaitPid(dir+"/pid"), "default/"+id, names)
 	}
 	in.Close()
 	_ = command.Wait() // how it ended is a fact
@@ -100,17 +99,35 @@ func observe(t *testing.T, runtime string, change func(*specs.Spec)) facts {
 	return f
 }
 
+// tell adds a line of what look prints, and returns the section of the next one.
+func (f facts) tell(section, line string) string {
+	if s, ok := strings.CutPrefix(line, "== "); ok {
+		return s
+	}
+	f[section] = append(f[section], line)
+	return section
+}
+
+// awaitPid reads a pid file, which runc writes while the process is at work.
+func awaitPid(file string) string {
+	for range 3000 {
+		text, _ := os.ReadFile(file)
+		if pid := strings.TrimSpace(string(text)); pid != "" {
+			return pid
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return ""
+}
+
 // host adds what the host sees of a container.
-func (f facts) host(t *testing.T, dir, id string) {
+func (f facts) host(t *testing.T, pid, group string, names *strings.Replacer) {
 	t.Helper()
 	read := func(path string) string { // "" is what a file says that a runtime has not, or a machine
 		text, _ := os.ReadFile(path)
-		return strings.ReplaceAll(strings.TrimSpace(string(text)), id, "ID")
+		return names.Replace(strings.TrimSpace(string(text)))
 	}
-	for try := 0; read(dir+"/pid") == "" && try < 3000; try++ { // runc writes it while the process is at work
-		time.Sleep(10 * time.Millisecond)
-	}
-	proc := "/proc/" + read(dir+"/pid")
+	proc := "/proc/" + pid
 	f["status"] = statusLines.FindAllString(read(proc+"/status"), -1)
 	f["status"] = append(f["status"], fmt.Sprintf("ignores %x, beside what we ignore", ignored(read(proc+"/status"))&^ignored(read("/proc/self/status"))))
 	for _, file := range strings.Fields("limits oom_score_adj uid_map gid_map setgroups timens_offsets cgroup") {
@@ -122,19 +139,19 @@ func (f facts) host(t *testing.T, dir, id string) {
 		f["namespaces"] = append(f["namespaces"], fmt.Sprintf("%s: the host's: %v", kind, theirs == ours))
 	}
 	for line := range strings.Lines(read(proc + "/mountinfo")) {
-		f["mounts"] = append(f["mounts"], strings.ReplaceAll(mountLine(line), filepath.Dir(dir), "BUNDLES"))
+		f["mounts"] = append(f["mounts"], mountLine(line))
 	}
 	descriptors, _ := filepath.Glob(proc + "/fd/*") // a bad pattern is the only error
 	for _, descriptor := range descriptors {
 		to, _ := os.Readlink(descriptor)
-		if strings.HasPrefix(to, "anon_inode:") || strings.HasPrefix(to, "/sys/fs/cgroup/") {
+		if strings.HasPrefix(to, "anon_inode:") || strings.HasPrefix(to, "/sys/fs/cgroup/") || strings.HasSuffix(to, "/mountinfo") {
 			continue // the Go program's own
 		}
 		f["descriptors"] = append(f["descriptors"], filepath.Base(descriptor)+" "+inode.ReplaceAllString(to, "[N]"))
 	}
 	for _, name := range limitFiles {
 		for _, tree := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} { // v2, and v1
-			files, _ := filepath.Glob(tree + "default/" + id + "/" + name)
+			files, _ := filepath.Glob(tree + group + "/" + name)
 			for _, file := range files {
 				for line := range strings.Lines(read(file)) {
 					f["limits of the cgroup"] = append(f["limits of the cgroup"], filepath.Base(file)+": "+strings.TrimSpace(line))
