@@ -45,7 +45,7 @@ func TestMoveLink(t *testing.T) {
 		if err := netlink.AddrAdd(pair("taken"), address); err != nil {
 			return err
 		}
-		handle, err := netlink.NewHandleAt(netns.NsHandle(there.Fd()))
+		handle, err := netlink.NewHandleAt(netns.NsHandle(there.Fd()), unix.NETLINK_ROUTE)
 		if err != nil {
 			return err
 		}
