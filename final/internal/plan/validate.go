@@ -136,19 +136,20 @@ func checkNamespaces(s *specs.Spec) error {
 		return errors.New("linux.uidMappings, linux.gidMappings: they need a user namespace")
 	case len(s.Linux.TimeOffsets) > 0 && !set.new(specs.TimeNamespace):
 		return errors.New("linux.timeOffsets: they need a new time namespace")
-	case len(s.Linux.NetDevices) > 0 && !seen[specs.NetworkNamespace]:
-		return errors.New("linux.netDevices: they need a network namespace")
 	}
 	return checkClocks(s.Linux.TimeOffsets)
 }
 
-// ValidateChanges refuses what would be set for the host: names and kernel parameters without a namespace of
-// their own. The caller leaves out of the spec's namespaces those that are the host's.
+// ValidateChanges refuses what would be set for the host: names, network devices and kernel parameters without a
+// namespace of their own. The caller leaves out of the spec's namespaces those that are the host's.
 func ValidateChanges(s *specs.Spec) error {
 	for _, name := range []struct{ field, value string }{{"hostname", s.Hostname}, {"domainname", s.Domainname}} {
 		if name.value != "" && !Has(s, specs.UTSNamespace) {
 			return fmt.Errorf("%s: %q: without a uts namespace it would be the host's", name.field, name.value)
 		}
+	}
+	if s.Linux != nil && len(s.Linux.NetDevices) > 0 && !Has(s, specs.NetworkNamespace) {
+		return errors.New("linux.netDevices: they need a network namespace that is not the host's")
 	}
 	return rootfs.Sysctl(&op.List{}, s)
 }

@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 			`linux.timeOffsets: "realtime": want monotonic or boottime`},
 		{"a clock's nanoseconds", spec(``, ``, `, "timeOffsets": {"monotonic": {"nanosecs": 1000000000}}`, `, {"type": "time"}`),
 			`linux.timeOffsets: "monotonic": nanosecs 1000000000: want less than a second`},
-		{"a device of the host's network", spec(``, ``, `, "netDevices": {"eth0": {}}`, ``), `linux.netDevices: they need a network namespace`},
+		{"a device of the host's network", spec(``, ``, `, "netDevices": {"eth0": {}}`, ``), `linux.netDevices: they need a network namespace that is not the host's`},
 		{"a host's name", spec(`, "hostname": "me"`, ``, ``, ``), `hostname: "me": without a uts namespace it would be the host's`},
 		{"a host's domain", spec(`, "domainname": "me"`, ``, ``, ``), `domainname: "me": without a uts namespace it would be the host's`},
 
