@@ -41,13 +41,16 @@ var specVerb = verb{"spec", "Write a config.json to begin with", 0, 0,
 				return err
 			}
 			_, err = file.Write(append(text, '\n'))
-			return errors.Join(err, file.Close())
+			if err = errors.Join(err, file.Close()); err != nil {
+				err = errors.Join(err, os.Remove(path)) // half of one is none, and would be in the way
+			}
+			return err
 		}
 	}}
 
 // unified tells whether cgroup v2 is all there is. With v1 it is usual that a container sees where it is in the
 // trees, and who writes a config.json after this one counts on it.
 func unified() bool {
-	var fs unix.Statfs_t
-	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+	var stat unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &stat) == nil && stat.Type == unix.CGROUP2_SUPER_MAGIC
 }
