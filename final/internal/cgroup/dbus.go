@@ -61,9 +61,10 @@ func dialOne(address string, patience time.Duration) (*connection, error) {
 	}
 	c := &connection{fd: fd, patience: patience}
 	c.in = bufio.NewReader(c)
-	limit := unix.NsecToTimeval(poke.Nanoseconds())
+	hear, tell := unix.NsecToTimeval(poke.Nanoseconds()), unix.NsecToTimeval(patience.Nanoseconds())
 	err = errors.Join(
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &hear),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tell), // also for a place in the line (unix(7))
 		unix.Connect(fd, &unix.SockaddrUnix{Name: name}),
 	)
 	if err == nil {

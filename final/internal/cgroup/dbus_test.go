@@ -5,10 +5,14 @@ package cgroup
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // TestEncodeCall: what we write, another implementation reads.
@@ -72,6 +76,34 @@ func TestDecodeMessage(t *testing.T) {
 		}
 		for cut := range fields {
 			_, _ = decodeMessage(order, wire[1], wire[16:16+fields], cut, fields) // must not panic
+		}
+	}
+}
+
+// TestSilentBus: whoever listens and never answers, be it that others wait for it already, is not waited for for ever.
+func TestSilentBus(t *testing.T) {
+	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(listener)
+	path := filepath.Join(t.TempDir(), "bus")
+	if err := errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: path}), unix.Listen(listener, 0)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	for _, who := range []string{"the first", "one behind it"} { // whose connection stays in the line that has an end
+		go func() {
+			_, err := dialBus("unix:path="+path, 200*time.Millisecond)
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%s: no error", who)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s waits for ever", who)
 		}
 	}
 }
