@@ -14,7 +14,7 @@ type Mount struct {
 	Name    string   // its directory below /sys/fs/cgroup: memory, or cpu,cpuacct; empty on a unified machine
 	Links   []string // other names of it: cpu and cpuacct
 	Options string   // of the file system cgroup, for a mount of the tree in a new cgroup namespace
-	Dir     string   // on the host, to be bound where there is no new namespace: the group's; of v2 alone all
+	Dir     string   // on the host, to bind without a new namespace: the group's, or the whole tree if v2 is alone
 }
 
 // Mounts returns them, in the order of the host's. A v2 tree beside v1 trees has the name unified. Alone, it is

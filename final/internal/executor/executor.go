@@ -53,8 +53,7 @@ func (p *Process) Wait() (status unix.WaitStatus, err error) {
 // ErrNoStub says that this machine cannot run the stub. Command.Reexec works.
 var ErrNoStub = errors.New("no stub")
 
-// StubWorks tells whether this machine can run the stub. Who makes a list that depends on the executor asks
-// before.
+// StubWorks tells whether this machine can run the stub: whoever makes a list that depends on the executor asks first.
 func StubWorks() bool { return hasStub && kernel.MemfdExec() == nil }
 
 // Start starts the process. It must be called from a goroutine that is locked to its thread, if that

@@ -58,7 +58,8 @@ func Open(path string, flags int, result *Var) Op {
 	}, Result: result}
 }
 
-// Openat2 is openat2(2), with O_CLOEXEC: it opens a path and says which ways there are no ways.
+// Openat2 is openat2(2), with O_CLOEXEC: it opens a path below a directory. resolve says what the way there must not
+// lead through (RESOLVE_*).
 func Openat2(dir Arg, path string, flags, resolve int, result *Var) Op {
 	how := Words(uint64(flags|unix.O_CLOEXEC), 0, uint64(resolve)) // struct open_how
 	how.kind = openHow

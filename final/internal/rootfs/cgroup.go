@@ -16,7 +16,8 @@ import (
 // Cgroup is how a mount of type cgroup is made, which means whatever the host has.
 type Cgroup struct {
 	// Namespace says that the container has a cgroup namespace: the hierarchies are mounted anew and begin at
-	// its own group. Without, the directory of its group is bound, so that it sees no other; but of v2 alone the tree.
+	// its own group. Without, the directory of its group is bound, so that it sees no other; where the host has v2
+	// alone, the whole tree is.
 	Namespace bool
 
 	// Tree is the directory of the unified hierarchy on the host, where that is all the host has.
