@@ -22,7 +22,7 @@ func BenchmarkMount(b *testing.B) {
 					if err := Mount(d, s, root); err != nil {
 						b.Fatal(err)
 					}
-					if err := Unmount(d, root); err != nil {
+					if err := d.Unmount(root); err != nil {
 						b.Fatal(err)
 					}
 				}

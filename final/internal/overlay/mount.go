@@ -57,9 +57,6 @@ func Mount(d *kernel.Door, s Stack, target string) error {
 	return attach(d, tree, target)
 }
 
-// Unmount takes the stack's mount away, with whatever is mounted below.
-func Unmount(d *kernel.Door, target string) error { return d.Unmount(target) }
-
 // Reuse allows a volatile stack to be mounted once more with the same work directory. The kernel leaves a mark there,
 // and refuses what has it, since the machine may have crashed: that is the caller's to know.
 func Reuse(work string) error {

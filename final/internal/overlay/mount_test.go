@@ -35,7 +35,7 @@ func mounted(t *testing.T, s Stack, target string) {
 	d := &kernel.Door{}
 	must(t, Mount(d, s, target))
 	t.Cleanup(func() {
-		if err := Unmount(d, target); err != nil {
+		if err := d.Unmount(target); err != nil {
 			t.Error(err)
 		}
 	})
@@ -129,10 +129,10 @@ func TestReuse(t *testing.T) {
 	s.Volatile = true
 	door := &kernel.Door{}
 	must(t, Mount(door, s, root))
-	must(t, Unmount(door, root))
+	must(t, door.Unmount(root))
 	if err := Mount(door, s, root); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("mounted once more: %v, want EINVAL", err)
-		must(t, Unmount(door, root))
+		must(t, door.Unmount(root))
 	}
 	must(t, Reuse(s.Work))
 	mounted(t, s, root)
@@ -167,7 +167,7 @@ func TestMountMapped(t *testing.T) {
 				wantOwner(t, root+"/below", 100009, 100010)
 				wantOwner(t, s.Upper+"/below", 9, 10)
 			}
-			must(t, Unmount(d, root))
+			must(t, d.Unmount(root))
 			wantOwner(t, s.Upper+"/file", 1, 2)
 		}
 	})
@@ -216,7 +216,7 @@ func TestMountSteps(t *testing.T) {
 			err := Mount(d, s, root)
 			if d.Calls() < fail { // all have been
 				if err == nil {
-					must(t, Unmount(&kernel.Door{}, root))
+					must(t, (&kernel.Door{}).Unmount(root))
 				}
 				break
 			}

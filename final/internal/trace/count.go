@@ -60,37 +60,3 @@ func (s Summary) Calls() (n uint64) {
 	}
 	return n
 }
-
-// A Rate is how often a call was made between two moments.
-type Rate struct {
-	Call   Call
-	Calls  float64 // a second
-	Errors float64 // a second
-	Share  float64 // of the time between, spent in the call; with several threads more than 1
-}
-
-// Rates are the rates between two summaries of one tracer, the most frequent first.
-func Rates(before, after Summary) []Rate {
-	seconds := after.At.Sub(before.At).Seconds()
-	if seconds <= 0 {
-		return nil
-	}
-	old := map[Call]Count{}
-	for _, c := range before.Counts {
-		old[c.Call] = c
-	}
-	var rates []Rate
-	for _, c := range after.Counts {
-		was := old[c.Call]
-		if c.Calls > was.Calls {
-			rates = append(rates, Rate{
-				Call: c.Call, Calls: float64(c.Calls-was.Calls) / seconds,
-				Errors: float64(c.Errors-was.Errors) / seconds, Share: (c.Time - was.Time).Seconds() / seconds,
-			})
-		}
-	}
-	slices.SortFunc(rates, func(a, b Rate) int {
-		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Call.Number, b.Call.Number))
-	})
-	return rates
-}

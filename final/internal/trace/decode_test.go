@@ -141,25 +141,11 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestRates(t *testing.T) {
-	now := time.Now()
-	before := Summary{At: now, Counts: []Count{{Call: event(t, "read").Call, Calls: 10, Time: time.Second}}}
-	after := Summary{At: now.Add(2 * time.Second), Counts: []Count{
-		{Call: event(t, "read").Call, Calls: 14, Errors: 2, Time: 2 * time.Second}, {Call: event(t, "close").Call, Calls: 10},
-	}}
-	want := []Rate{{Call: event(t, "close").Call, Calls: 5}, {Call: event(t, "read").Call, Calls: 2, Errors: 1, Share: 0.5}}
-	if diff := cmp.Diff(want, Rates(before, after)); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestFeedForgets(t *testing.T) {
 	f := &Feed{ring: make([]Event, 3)}
-	changed := f.Changed()
 	for i := range 5 {
 		f.put(Event{Result: int64(i)})
 	}
-	<-changed
 	events, next, missed := f.Since(1)
 	if len(events) != 3 || events[0].Result != 2 || next != 5 || missed != 1 {
 		t.Errorf("%d events from %v, next %d, missed %d: want 3 from 2, 5, 1", len(events), events, next, missed)

@@ -8,14 +8,13 @@ import "sync"
 //
 //	feed, err := trace.Watch(trace.Of(container), trace.Options{}, 1000)
 //	events, at, missed := feed.Since(at)
-//	summary, err := feed.Summary() // and trace.Rates(before, summary)
+//	summary, err := feed.Summary()
 type Feed struct {
 	*Tracer
 
-	mutex   sync.Mutex
-	ring    []Event
-	next    uint64        // the number of the next event
-	changed chan struct{} // closed when there is a new one; nil if nobody waits for that
+	mutex sync.Mutex
+	ring  []Event
+	next  uint64 // the number of the next event
 }
 
 // Watch begins to trace into a feed that keeps so many events. o.Event is the feed's.
@@ -34,10 +33,6 @@ func (f *Feed) put(e Event) {
 	defer f.mutex.Unlock()
 	f.ring[f.next%uint64(len(f.ring))] = e
 	f.next++
-	if f.changed != nil {
-		close(f.changed)
-		f.changed = nil
-	}
 }
 
 // Since returns the events from number at on, as far as they are still kept; how many were not; and the number
@@ -54,14 +49,4 @@ func (f *Feed) Since(at uint64) (events []Event, next, missed uint64) {
 		events = append(events, f.ring[at%size])
 	}
 	return events, f.next, missed
-}
-
-// Changed is closed when there are more events than now.
-func (f *Feed) Changed() <-chan struct{} {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	if f.changed == nil {
-		f.changed = make(chan struct{})
-	}
-	return f.changed
 }
