@@ -5,7 +5,6 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -76,7 +75,16 @@ func checkOwner(l *specs.Linux, option string) error {
 }
 
 func isMapped(mappings []specs.LinuxIDMapping, id uint32) bool {
-	return slices.ContainsFunc(mappings, func(m specs.LinuxIDMapping) bool {
-		return id >= m.ContainerID && id-m.ContainerID < m.Size
-	})
+	_, ok := HostID(mappings, id)
+	return ok
+}
+
+// HostID is what an id of the container is on the host, if it is anything there.
+func HostID(mappings []specs.LinuxIDMapping, id uint32) (host uint32, ok bool) {
+	for _, m := range mappings {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return m.HostID + id - m.ContainerID, true
+		}
+	}
+	return 0, false
 }

@@ -35,10 +35,6 @@ func cgroupOwner(s *specs.Spec) (uid int, given bool) {
 	case !plan.NewUser(s):
 		return 0, false // whom the ids mean there is not in this config.json
 	}
-	for _, m := range s.Linux.UIDMappings {
-		if user >= m.ContainerID && user-m.ContainerID < m.Size {
-			return int(m.HostID + user - m.ContainerID), true
-		}
-	}
-	return 0, false // a user that is not mapped owns nothing
+	host, mapped := plan.HostID(s.Linux.UIDMappings, user)
+	return int(host), mapped // a user that is not mapped owns nothing
 }
