@@ -27,7 +27,8 @@ func (c *create) setClocks() {
 	file := op.NewVar("offsets")
 	open := op.Open("/proc/self/timens_offsets", unix.O_WRONLY, file)
 	write := op.Write(op.Val(file), text.String())
-	write.Why, write.Means = "how far the clocks are from the host's", fmt.Sprintf("linux.timeOffsets: write %q", text.String())
+	write.Why = "how far the clocks are from the host's"
+	write.Means = fmt.Sprintf("linux.timeOffsets: write %q", text.String())
 	c.Add(open, write)
 }
 
