@@ -70,8 +70,8 @@ func TestPodmanWithoutRoot(t *testing.T) {
 // A learning user has a home, a session, and ids that root has given them.
 type learningUser struct {
 	*testing.T
-	dir, program string
-	mounted      []string
+	dir     string
+	mounted []string
 }
 
 func newLearner(t *testing.T) *learningUser {

@@ -21,28 +21,27 @@ type Reader struct {
 func Read[T any](text []byte, into *T, read func(*Reader, *T)) bool {
 	r := &Reader{text: string(text)}
 	read(r, into)
-	r.next()
+	r.space()
 	return !r.unsure && r.at == len(r.text)
 }
 
 // Unsure says that encoding/json is to be asked.
 func (r *Reader) Unsure() { r.unsure = true }
 
-// next passes over white space and returns what comes then, 0 at the end.
-func (r *Reader) next() byte {
+// space passes over white space.
+func (r *Reader) space() {
 	for ; r.at < len(r.text); r.at++ {
-		switch c := r.text[r.at]; c {
+		switch r.text[r.at] {
 		case ' ', '\t', '\n', '\r':
 		default:
-			return c
+			return
 		}
 	}
-	return 0
 }
 
 // take passes over what comes next, if it is this.
 func (r *Reader) take(what string) bool {
-	r.next()
+	r.space()
 	if r.unsure || !strings.HasPrefix(r.text[r.at:], what) {
 		return false
 	}

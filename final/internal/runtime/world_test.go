@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -623,7 +622,5 @@ func (w *world) helper(name string, o order, env ...string) *exec.Cmd {
 	cmd.Env = append([]string{role + "=" + name, "ORDER=" + string(text)}, env...)
 	return cmd
 }
-
-func sorted[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func ptr[T any](v T) *T { return &v }

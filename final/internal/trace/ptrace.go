@@ -133,7 +133,7 @@ func (p *ptracer) seize(pid, tid int) (bool, error) {
 		Op: "ptrace", Object: strconv.Itoa(tid), Value: "PTRACE_SEIZE",
 		Shell: fmt.Sprintf("strace -f -p %d", tid),
 	}
-	err := p.o.Door.Do(call, func() error { return ptrace(unix.PTRACE_SEIZE, tid, 0, seizeOptions) })
+	err := p.o.Door.Do(call, func() error { return ptrace(unix.PTRACE_SEIZE, tid, seizeOptions) })
 	switch {
 	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EPERM) && !alive(pid, tid):
 		return false, nil
@@ -146,7 +146,7 @@ func (p *ptracer) seize(pid, tid int) (bool, error) {
 		return false, err
 	}
 	p.thread(tid).known = true
-	return true, ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
+	return true, ptrace(unix.PTRACE_INTERRUPT, tid, 0)
 }
 
 // thread returns what is known of a thread.
@@ -224,7 +224,7 @@ func (p *ptracer) rung() {
 // interruptAll has every thread stop, to be let go.
 func (p *ptracer) interruptAll() {
 	for tid, t := range p.threads {
-		err := ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
+		err := ptrace(unix.PTRACE_INTERRUPT, tid, 0)
 		switch {
 		case t.held:
 			p.release(tid)
@@ -275,7 +275,7 @@ func (p *ptracer) halted(tid int) {
 		p.release(tid) // and it stays stopped
 		return
 	}
-	_ = ptrace(unix.PTRACE_LISTEN, tid, 0, 0) // ESRCH: it was killed
+	_ = ptrace(unix.PTRACE_LISTEN, tid, 0) // ESRCH: it was killed
 }
 
 // adopt begins with a new thread, and lets it run if it was waiting for that.
@@ -336,17 +336,17 @@ func (p *ptracer) end(status *unix.WaitStatus) {
 func (p *ptracer) resume(tid, signal int) {
 	request := unix.PTRACE_SYSCALL
 	if p.isClosing() {
-		_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
+		_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0)
 		request = unix.PTRACE_CONT
 	}
-	_ = ptrace(request, tid, 0, uintptr(signal)) // ESRCH: it was killed while it was stopped
+	_ = ptrace(request, tid, uintptr(signal)) // ESRCH: it was killed while it was stopped
 }
 
 // release lets a thread go. It must be in the stop that it was asked for: in the one at the end of a call that the
 // stop has interrupted, the kernel has not yet seen to it that the call is made again.
 func (p *ptracer) release(tid int) {
 	p.unfinished(p.threads[tid])
-	if ptrace(unix.PTRACE_DETACH, tid, 0, 0) == nil {
+	if ptrace(unix.PTRACE_DETACH, tid, 0) == nil {
 		delete(p.threads, tid) // else it was killed, and its end will be told
 	}
 }

@@ -173,8 +173,8 @@ func syscallOf(tid int) (info syscallInfo, err error) {
 }
 
 // ptrace does not tell Go's scheduler: no request waits for anything, and there are two for each stop.
-func ptrace(request, tid int, address, data uintptr) error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
+func ptrace(request, tid int, data uintptr) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data, 0, 0)
 	if errno != 0 {
 		return errno
 	}
