@@ -62,7 +62,7 @@ func trace(init int) (*tracer, error) {
 func (t *tracer) seize() error {
 	const options = unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACECLONE |
 		unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_EXITKILL
-	if err := ptrace(unix.PTRACE_SEIZE, t.init, 0, options); err != nil {
+	if err := ptrace(unix.PTRACE_SEIZE, t.init, options); err != nil {
 		return fmt.Errorf("ptrace PTRACE_SEIZE %d: %w", t.init, err)
 	}
 	t.threads[t.init] = &thread{call: none}
@@ -125,7 +125,7 @@ func (t *tracer) stopped(tid int, status syscall.WaitStatus) {
 		}
 		t.resume(tid, 0)
 	case event == unix.PTRACE_EVENT_STOP:
-		_ = ptrace(unix.PTRACE_LISTEN, tid, 0, 0) // stopped by Ctrl-Z or the like: let it be so
+		_ = ptrace(unix.PTRACE_LISTEN, tid, 0) // stopped by Ctrl-Z or the like: let it be so
 	default:
 		t.resume(tid, int(signal)) // a signal on its way to it: pass it on
 	}
@@ -161,13 +161,16 @@ func (t *tracer) resume(tid, signal int) {
 	if t.thread(tid).counted {
 		request = unix.PTRACE_SYSCALL
 	}
-	_ = ptrace(request, tid, 0, uintptr(signal)) // ESRCH: it was killed while it was stopped
+	_ = ptrace(request, tid, uintptr(signal)) // ESRCH: it was killed while it was stopped
 }
 
 // systemCall notes a thread's way into the kernel, or out of it.
 func (t *tracer) systemCall(tid int) {
 	var info syscallInfo
-	if err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info))); err != nil {
+	// Not by ptrace below: Go may move the stack at the call of a function, and a pointer that is a number stays behind.
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(tid),
+		unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	if errno != 0 {
 		return // killed
 	}
 	thread := t.thread(tid)
@@ -199,8 +202,8 @@ type syscallInfo struct {
 	_       [55]uint8
 }
 
-func ptrace(request, tid int, address, data uintptr) error {
-	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0); errno != 0 {
+func ptrace(request, tid int, data uintptr) error {
+	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data, 0, 0); errno != 0 {
 		return errno
 	}
 	return nil
