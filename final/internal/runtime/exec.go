@@ -191,34 +191,28 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 	if err := b.replace(); err != nil {
 		return err
 	}
-	message, _, err := receive(b.sync, b.list)
-	if err == nil && message == plan.Turn {
-		if err := errors.Join(c.runtime.schedule(b.Pid, o.Process.Scheduler), send(b.sync, plan.Go)); err != nil {
-			return b.reason(err)
-		}
-		message, _, err = receive(b.sync, b.list)
-	}
-	if err != nil {
-		return b.report(err)
-	}
-	if message != plan.Ready {
-		return fmt.Errorf("the container side says %q", message)
-	}
-	if err := c.announce(b, CreateOptions{PidFile: o.PidFile, PidfdSocket: o.PidfdSocket}); err != nil {
-		return err
-	}
-	for {
+	for ready := false; ; {
 		message, _, err := receive(b.sync, b.list)
 		switch {
-		case errors.Is(err, errEnded):
+		case errors.Is(err, errEnded) && ready:
 			return nil
 		case err != nil:
 			return b.report(err)
+		case message == plan.Ready: // for the command, which nobody need tell it to become
+			ready = true
+			if err := c.announce(b, CreateOptions{PidFile: o.PidFile, PidfdSocket: o.PidfdSocket}); err != nil {
+				return err
+			}
+			continue
+		case message == plan.Turn:
+			err = c.runtime.schedule(b.Pid, o.Process.Scheduler)
+		default:
+			err = c.passListener(b.Pidfd, b.Pid, message, s)
 		}
-		if err := c.passListener(b.Pidfd, b.Pid, message, s); err != nil {
-			return err
+		if err == nil {
+			err = send(b.sync, plan.Go)
 		}
-		if err := send(b.sync, plan.Go); err != nil {
+		if err != nil {
 			return b.reason(err)
 		}
 	}
