@@ -134,6 +134,9 @@ func (g *Group) limits(r *specs.LinuxResources) (list []property) {
 	if devices := g.part("devices"); devices != nil && r.Devices != nil {
 		list = append(list, deviceLimits(r.Devices)...)
 	}
+	if g.v2() != nil {
+		list = append(list, g.unifiedLimits(r.Unified)...)
+	}
 	return list
 }
 

@@ -57,10 +57,16 @@ func TestLimitsForSystemd(t *testing.T) {
 		Memory:  &specs.LinuxMemory{Limit: ptr[int64](100), Swap: ptr[int64](150), Reservation: ptr[int64](50)},
 		CPU:     &specs.LinuxCPU{Shares: ptr[uint64](1024), Quota: ptr[int64](12345), Period: ptr[uint64](100000), Cpus: "0-2,9", Mems: "0"},
 		Pids:    &specs.LinuxPids{Limit: ptr[int64](-1)},
+		Unified: map[string]string{
+			"memory.high": "80", "memory.min": "10\n", "memory.swap.max": "max", "pids.max": "7", "cpu.weight": "200",
+			"cpu.max": "50000 200000", "cpuset.cpus": "1", "io.weight": "default 10", "memory.low": "nonsense",
+		},
 	}
 	for version, want := range map[int]string{
 		2: "MemoryMax=100 MemoryLow=50 MemorySwapMax=50 CPUWeight=100 CPUQuotaPeriodUSec=100000 CPUQuotaPerSecUSec=130000 " +
-			"AllowedCPUs=[7,2] AllowedMemoryNodes=[1] TasksMax=18446744073709551615",
+			"AllowedCPUs=[7,2] AllowedMemoryNodes=[1] TasksMax=18446744073709551615 " +
+			"MemoryMin=10 MemoryHigh=80 MemorySwapMax=18446744073709551615 TasksMax=7 CPUWeight=200 CPUQuotaPeriodUSec=200000 " +
+			"CPUQuotaPerSecUSec=250000 AllowedCPUs=[2]",
 		1: "MemoryLimit=100 CPUShares=1024 CPUQuotaPeriodUSec=100000 CPUQuotaPerSecUSec=130000 TasksMax=18446744073709551615 " +
 			"DevicePolicy=strict DeviceAllow=[{/dev/block/8:1,r},{char-*,m},{block-*,m},{/dev/char/1:3,rwm},{/dev/char/1:8,rwm}," +
 			"{/dev/char/1:7,rwm},{/dev/char/5:0,rwm},{/dev/char/1:5,rwm},{/dev/char/1:9,rwm},{char-136,rwm},{/dev/char/5:2,rwm}]",

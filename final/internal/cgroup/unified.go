@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -33,4 +34,38 @@ func (g *Group) unified(r *specs.LinuxResources) (changes []change, err error) {
 		}
 	}
 	return changes, nil
+}
+
+// unifiedProperties are those of cgroup2's files that systemd has a word for: it would write its own value otherwise.
+var unifiedProperties = [...]struct{ file, name string }{
+	{"memory.min", "MemoryMin"}, {"memory.low", "MemoryLow"}, {"memory.high", "MemoryHigh"},
+	{"memory.max", "MemoryMax"}, {"memory.swap.max", "MemorySwapMax"}, {"pids.max", "TasksMax"},
+	{"cpu.weight", "CPUWeight"},
+}
+
+// unifiedLimits are the properties of the files. What is no number the kernel refuses, when it is written.
+func (g *Group) unifiedLimits(files map[string]string) (list []property) {
+	for _, p := range unifiedProperties {
+		if n, err := parseLimit(strings.TrimSpace(files[p.file])); err == nil {
+			list = append(list, prop(p.name, unlimited(n)))
+		}
+	}
+	c := &specs.LinuxCPU{Cpus: strings.TrimSpace(files["cpuset.cpus"]), Mems: strings.TrimSpace(files["cpuset.mems"])}
+	if fields := strings.Fields(files["cpu.max"]); len(fields) > 0 { // "25000 100000", or one of them
+		if n, err := parseLimit(fields[0]); err == nil {
+			c.Quota = &n
+		}
+		if n, err := strconv.ParseUint(fields[len(fields)-1], 10, 64); err == nil && len(fields) > 1 {
+			c.Period = &n
+		}
+	}
+	return append(list, g.cpuLimits(c)...)
+}
+
+// parseLimit reads a number, or max, which is -1.
+func parseLimit(text string) (int64, error) {
+	if text == "max" {
+		return -1, nil
+	}
+	return strconv.ParseInt(text, 10, 64)
 }
