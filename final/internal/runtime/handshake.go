@@ -119,14 +119,23 @@ func (s *side) waitWithin(ctx context.Context) (status unix.WaitStatus, err erro
 	return status, err
 }
 
+// neverBegan is the exit code of a child of Go's that could neither execute nor tell why (syscall/exec_linux.go):
+// in cgroup v2 a pipe's memory is its writer's as well.
+const neverBegan = 253
+
 // why words the end of a container side that reported nothing.
 func (s *side) why(status unix.WaitStatus) error {
-	if status.Signaled() {
-		name := unix.SignalName(status.Signal())
-		return fmt.Errorf("the container side was ended by %s (out of memory, if the limit is very low)", name)
+	how := fmt.Sprintf("ended with code %d before the command", status.ExitStatus())
+	switch {
+	case status.Signaled():
+		how = "was ended by " + unix.SignalName(status.Signal()) + outOfMemory
+	case status.ExitStatus() == neverBegan:
+		how = "could not begin" + outOfMemory
 	}
-	return fmt.Errorf("the container side ended with code %d before the command", status.ExitStatus())
+	return errors.New("the container side " + how)
 }
+
+const outOfMemory = " (out of memory, if the limit is very low)"
 
 // replace waits for all processes that the container side puts in its place, as our children. The last is the
 // container side.
