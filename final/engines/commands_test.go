@@ -159,7 +159,8 @@ var limits = map[string]struct{ controller, v1, v2 string }{
 // not the same. More than one may be right: 20|59.
 func limit(ts *testscript.TestScript, neg bool, args []string) {
 	l, want := limits[args[1]], args[2]
-	dir, version := groupOf(ts, args[0], l.controller)
+	dir, version, err := groupOf(cmp.Or(ts.Getenv("PROC"), "/proc"), args[0], l.controller)
+	ts.Check(err)
 	file := l.v1
 	if version == 2 {
 		file, want = l.v2, args[len(args)-1]
@@ -171,22 +172,25 @@ func limit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func groupOf(ts *testscript.TestScript, pid, controller string) (dir string, version int) {
+// groupOf finds a process's group with a controller. proc is where who knows the process has its number from.
+func groupOf(proc, pid, controller string) (dir string, version int, err error) {
 	mounts, err := mountinfo.GetMounts(nil)
-	ts.Check(err)
+	if err != nil {
+		return "", 0, err
+	}
 	layout, err := cgroup.Find(mounts)
-	ts.Check(err)
+	if err != nil {
+		return "", 0, err
+	}
 	h, ok := layout.Controller(controller)
 	if !ok {
-		ts.Fatalf("no hierarchy has %s", controller)
+		return "", 0, fmt.Errorf("no hierarchy has %s", controller)
 	}
-	proc := cmp.Or(ts.Getenv("PROC"), "/proc") // where the engine has its numbers of processes from
 	text, err := os.ReadFile(filepath.Join(proc, pid, "cgroup"))
-	ts.Check(err)
 	if h.Version == 2 {
 		controller = ""
 	}
-	return filepath.Join(h.Dir, cgroup.ParseMembership(string(text))[controller]), h.Version
+	return filepath.Join(h.Dir, cgroup.ParseMembership(string(text))[controller]), h.Version, err
 }
 
 // status PID FIELD VALUE looks at a line of a process's status, as the host sees it.

@@ -133,7 +133,7 @@ const besteffort = "/kubepods/besteffort"
 // groupOfPod is a pod's own group, as the driver of cgroups spells it.
 func groupOfPod(name string, systemd bool) string {
 	if systemd {
-		return "kubepods-besteffort-pod" + name + ".slice"
+		return "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" + name + ".slice"
 	}
 	return besteffort + "/pod" + name
 }
@@ -146,11 +146,11 @@ func (k *kubelet) makeGroup(name string) {
 	}
 }
 
-// removeGroup removes it again: there must be none in it.
+// removeGroup removes it again: there must be none in it, and the last process ends some time after it was killed.
 func (k *kubelet) removeGroup(name string) {
 	k.Helper()
 	for _, h := range layoutOf(k.T) {
-		k.check(unix.Rmdir(h.Dir + name))
+		k.until("rmdir "+h.Dir+name, func() bool { return unix.Rmdir(h.Dir+name) == nil })
 	}
 }
 

@@ -43,6 +43,7 @@ var handlers = []string{"runc", "tested"}
 
 // A node is a machine of a cluster: containerd with its files in a directory, and a network for pods.
 type node struct {
+	t                  *testing.T
 	dir, configuration string
 	stop               func() // containerd
 }
@@ -57,11 +58,67 @@ func TestKubernetes(t *testing.T) {
 		n := startNode(t, false)
 		k := dial(t, n.dir+"/socket")
 		k.loadImages(n)
+		furnishVolumes(t)
 		t.Run("pods", func(t *testing.T) { testPods(t, k) })
+		t.Run("lives", func(t *testing.T) { testLives(t, k, n) })
 		k.removeGroup(besteffort)
 		k.removeGroup(filepath.Dir(besteffort))
 	})
 	watch.compare(t)
+}
+
+// TestKubernetesOnSystemd is the same for groups of systemd's, which kubelet asks for where systemd is process 1.
+func TestKubernetesOnSystemd(t *testing.T) {
+	if !inVM {
+		t.Skip("systemd's own groups need a machine with cgroup v2: go run ./vagrant/microvm ./final/engines")
+	}
+	need(t, "containerd", "ctr", "runc")
+	needPlugins(t)
+	watch := watch(t)
+	t.Run("node", func(t *testing.T) {
+		inside, proc := startSystemd(t)
+		t.Setenv("PATH", wrapper(t, "containerd", fmt.Sprintf(`exec %s $program "$@"`, inside)))
+		n := startNode(t, true)
+		k := dial(t, n.dir+"/socket")
+		k.systemd, k.proc = true, proc
+		k.loadImages(n)
+		t.Run("scope", func(t *testing.T) {
+			for _, handler := range handlers {
+				testScope(k.with(t, handler), inside)
+			}
+		})
+		for _, life := range []func(*kubelet, *node){testMemory, testUpdate, testStats} {
+			life(k.with(t, "tested"), n)
+		}
+	})
+	watch.compare(t)
+}
+
+// testScope: a container is a scope in its pod's slice, and its limits are known to systemd.
+func testScope(k *kubelet, inside string) {
+	p := k.run("scope", nil)
+	defer p.remove()
+	b := p.begin("box", limited("", &cri.LinuxContainerResources{
+		CpuPeriod: 100000, CpuQuota: 30000, CpuShares: 1024, MemoryLimitInBytes: 64 << 20,
+		Unified: map[string]string{"memory.high": "50331648"},
+	}).change, "sleep", "100000")
+	unit := "cri-containerd-" + b.id + ".scope"
+	dir, _, err := groupOf(k.proc, fmt.Sprint(b.pid()), "memory")
+	k.check(err)
+	k.equal("group", dir, world+p.config.Linux.CgroupParent+"/"+unit)
+	k.equal("unit", run(k.T, inside, "systemctl", "show", "--property", "MemoryMax,MemoryHigh,CPUQuotaPerSecUSec,Slice", unit),
+		"Slice="+filepath.Base(p.config.Linux.CgroupParent)+"\nCPUQuotaPerSecUSec=300ms\nMemoryHigh=50331648\nMemoryMax=67108864\n")
+	run(k.T, inside, "systemctl", "daemon-reload") // it writes all again
+	for file, want := range map[string]string{"memory.max": "67108864\n", "memory.high": "50331648\n", "cpu.max": "30000 100000\n"} {
+		got, err := os.ReadFile(filepath.Join(dir, file))
+		k.check(err)
+		k.equal(file, string(got), want)
+	}
+	b.stop(0)
+	b.remove()
+	k.until("the unit is gone", func() bool {
+		return run(k.T, inside, "systemctl", "show", "--property", "LoadState", unit) == "LoadState=not-found\n"
+	})
 }
 
 // startNode starts containerd with the plugin that kubelet speaks to.
@@ -81,7 +138,7 @@ func startNode(t *testing.T, systemd bool) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{dir: dir}
+	n := &node{t: t, dir: dir}
 	n.configuration = fmt.Sprintf(containerdConf, dir, "") +
 		fmt.Sprintf(kubernetesConf, dir, !all, runtimeUnderTest(t), systemd)
 	n.stop = runContainerd(t, dir, n.configuration)

@@ -157,17 +157,29 @@ var resources = []variant{
 
 // allowedInPods are differences of what Kubernetes asks for.
 var allowedInPods = []difference{
-	allow("final", "sandbox", "mounts", `/ /dev/shm ro\S* - tmpfs shm rw,size=65536k`,
+	allow("final", "sandbox", "mounts", `/ /dev/shm ro\S* - tmpfs shm rw,size=65536k\S*`,
 		"a mount that is bound elsewhere, to be read only, stays nosuid, nodev and noexec; runc 1.1 forgets that"),
-	allow("final", "privileged", "mounts", `/\S* /sys/fs/cgroup/unified rw\S* - cgroup2 cgroup2? rw\S*`,
+	allow("final", "privileged", "mounts", `/\S* /sys/fs/cgroup/unified rw\S* - cgroup2 cgroup2 rw\S*`,
 		"where there are v1 and v2, runc shows v1 alone"),
+	allow("final", "privileged", "mounts", `/\S* /sys/fs/cgroup rw\S* - cgroup2 cgroup2? rw\S*`,
+		"the name of a source without a device: anything will do"),
+}
+
+// podsOnV2 are the containers that cgroup v2 has a part in, by their pod: the micro-VM's processor is emulated.
+var podsOnV2 = map[string][]string{
+	"plain": {"limits", "unified", "devices"}, "the node's namespaces": {"plain"}, "privileged": {"privileged"},
 }
 
 // testPods compares them, containers and sandboxes.
 func testPods(t *testing.T, k *kubelet) {
-	furnishVolumes(t)
 	allowed := append(allowedHere(t), allowedInPods...)
 	for _, p := range pods {
+		if inVM {
+			p.boxes = slices.DeleteFunc(slices.Clone(p.boxes), func(v variant) bool { return !slices.Contains(podsOnV2[p.name], v.name) })
+		}
+		if len(p.boxes) == 0 {
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) {
 			want := k.with(t, "runc").observe(p.name, p.change, p.boxes)
 			got := k.with(t, "tested").observe(p.name, p.change, p.boxes)
