@@ -247,14 +247,14 @@ func (g *Group) Update(door *kernel.Door, resources *specs.LinuxResources) error
 	if g.None() {
 		return errNone
 	}
+	changes, err := g.changes(resources, readFile) // before systemd writes what they depend on
+	if err != nil {
+		return err
+	}
 	if g.unit != nil {
 		if err := g.updateUnit(door, resources); err != nil {
 			return err
 		}
-	}
-	changes, err := g.changes(resources, readFile)
-	if err != nil {
-		return err
 	}
 	if err := g.apply(door, changes, nil); err != nil {
 		return err

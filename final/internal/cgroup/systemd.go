@@ -3,10 +3,12 @@
 package cgroup
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -119,6 +121,9 @@ func (g *Group) limits(r *specs.LinuxResources) (list []property) {
 		if low := value(m.Reservation); low != 0 && memory.Version == 2 {
 			list = append(list, prop("MemoryLow", unlimited(low)))
 		}
+		if limit == 0 { // an update leaves it as it is
+			limit, _ = strconv.ParseInt(readFile(memory.dir+"/memory.max"), 10, 64)
+		}
 		if memory.Version == 2 && (swap == -1 || limit == -1 && swap == 0) {
 			list = append(list, prop("MemorySwapMax", unlimited(-1)))
 		} else if memory.Version == 2 && swap > 0 && limit > 0 {
@@ -148,18 +153,15 @@ func (g *Group) cpuLimits(c *specs.LinuxCPU) (list []property) {
 			list = append(list, prop("CPUWeight", weightOfShares(n)))
 		}
 	}
-	if n := value(c.Period); n != 0 {
-		list = append(list, prop("CPUQuotaPeriodUSec", n))
+	quota, period := g.quotaAndPeriod(c)
+	if period != 0 {
+		list = append(list, prop("CPUQuotaPeriodUSec", period))
 	}
-	if n := value(c.Quota); n != 0 {
+	if quota != 0 {
 		perSecond := uint64(math.MaxUint64)
-		if n > 0 {
-			period := value(c.Period)
-			if period == 0 {
-				period = 100_000
-			}
+		if quota > 0 {
 			const percent = 10_000 // of a second; systemd knows no less, and rounds down
-			perSecond = (uint64(n)*1_000_000/period + percent - 1) / percent * percent
+			perSecond = (uint64(quota)*1_000_000/cmp.Or(period, 100_000) + percent - 1) / percent * percent
 		}
 		list = append(list, prop("CPUQuotaPerSecUSec", perSecond))
 	}
@@ -172,6 +174,27 @@ func (g *Group) cpuLimits(c *specs.LinuxCPU) (list []property) {
 		}
 	}
 	return list
+}
+
+// quotaAndPeriod are those that are asked for. If it is only one, the other is what the group has already, if it is there.
+func (g *Group) quotaAndPeriod(c *specs.LinuxCPU) (quota int64, period uint64) {
+	quota, period = value(c.Quota), value(c.Period)
+	p := g.part("cpu")
+	if p == nil || (quota == 0) == (period == 0) {
+		return quota, period
+	}
+	now := strings.Fields(readFile(p.dir + "/cpu.max")) // 50000 100000
+	if p.Version == 1 {
+		now = []string{readFile(p.dir + "/cpu.cfs_quota_us"), readFile(p.dir + "/cpu.cfs_period_us")}
+	}
+	switch {
+	case len(now) != 2:
+	case quota == 0:
+		quota, _ = strconv.ParseInt(now[0], 10, 64) // "max" is 0: it stays without
+	default:
+		period, _ = strconv.ParseUint(now[1], 10, 64)
+	}
+	return quota, period
 }
 
 // unlimited is a limit as systemd has it, where the largest number is none.

@@ -83,6 +83,45 @@ func TestLimitsForSystemd(t *testing.T) {
 	}
 }
 
+// What an update leaves out is as it was: systemd is told both halves of what is one value to it.
+func TestUpdatedLimitsForSystemd(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"memory.max": "1048576\n", "cpu.max": "20000 50000\n", "cpu.cfs_quota_us": "20000\n", "cpu.cfs_period_us": "50000\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		versions []int
+		update   specs.LinuxResources
+		want     string
+	}{
+		{[]int{2}, specs.LinuxResources{Memory: &specs.LinuxMemory{Swap: ptr[int64](3 << 20)}}, "MemorySwapMax=2097152"},
+		{[]int{1, 2}, specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr[int64](10000)}}, "CPUQuotaPeriodUSec=50000 CPUQuotaPerSecUSec=200000"},
+		{[]int{1, 2}, specs.LinuxResources{CPU: &specs.LinuxCPU{Period: ptr[uint64](25000)}}, "CPUQuotaPeriodUSec=25000 CPUQuotaPerSecUSec=800000"},
+	} {
+		for _, version := range test.versions {
+			g := &Group{parts: []*part{{dir: dir, Hierarchy: Hierarchy{Version: version, Controllers: []string{"memory", "cpu"}}}}}
+			if got := strings.TrimSpace(words("", g.limits(&test.update))); got != test.want {
+				t.Errorf("v%d: got %s, want %s", version, got, test.want)
+			}
+		}
+	}
+}
+
+// What is wrong is refused before systemd hears of it; and what the limits depend on is looked at before systemd, which
+// rounds, has written there.
+func TestUpdateLooksFirst(t *testing.T) {
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "nobody"))
+	g := Load(map[string]string{"memory": t.TempDir()}, "box.scope")
+	err := g.Update(&kernel.Door{}, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](-5)}})
+	if err == nil || !strings.Contains(err.Error(), "memory.limit: -5: want bytes") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // fakeSystemd answers on a socket as systemd does on its own: it makes scopes and removes them.
 type fakeSystemd struct {
 	t      *testing.T
