@@ -158,6 +158,24 @@ func TestInsideSystemd(t *testing.T) {
 	if got := g.one(t, "pids", "pids.max", "pids.max"); got != "30" {
 		t.Errorf("pids.max after the update: got %s, want 30", got)
 	}
+	// Halves of what is one value to systemd, and its own idea of them.
+	for _, half := range []*specs.LinuxResources{
+		{CPU: &specs.LinuxCPU{Period: ptr[uint64](50000)}}, {CPU: &specs.LinuxCPU{Quota: ptr[int64](25000)}},
+		{Memory: &specs.LinuxMemory{Swap: ptr[int64](96 << 20)}},
+	} {
+		if err := again.Update(door, half); err != nil {
+			t.Error(err)
+		}
+	}
+	if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
+		t.Errorf("daemon-reload: %v: %s", err, out)
+	}
+	if got := g.one(t, "cpu", "cpu.cfs_quota_us", "cpu.max"); got != "25000" && got != "25000 50000" {
+		t.Errorf("quota after the updates and a daemon-reload: got %s", got)
+	}
+	if got := g.one(t, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max"); got != fmt.Sprint(96<<20) && got != fmt.Sprint(32<<20) {
+		t.Errorf("swap after the updates and a daemon-reload: got %s", got)
+	}
 	if got, err := again.Pids(true); err != nil || !slices.Equal(got, []int{cmd.Process.Pid}) {
 		t.Errorf("pids: got %v, %v", got, err)
 	}
