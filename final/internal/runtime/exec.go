@@ -146,7 +146,7 @@ func (c *Container) describeExec(options *plan.Options, s *specs.Spec, o ExecOpt
 	if !o.wholeEnv {
 		settleEnv(o.Process, fmt.Sprintf("/proc/self/fd/%d", t.root.Fd()))
 	}
-	inheritLabels(o.Process, s.Process)
+	inherit(o.Process, s.Process)
 	if err := c.runtime.describeProcess(options, s, o.Process); err != nil {
 		return err
 	}
@@ -154,11 +154,19 @@ func (c *Container) describeExec(options *plan.Options, s *specs.Spec, o ExecOpt
 	return checkGroups(o.Process, options.Host.DenySetgroups)
 }
 
-// inheritLabels gives a process that says nothing of a label the container's: a security module that was asked to hold
-// the container is not left out by who sends a process without ("unconfined" does).
-func inheritLabels(p, container *specs.Process) {
+// inherit gives a process what the container's has, where it says nothing itself, as runc does: a security module that
+// was asked to hold the container is not left out by who sends a process without a label ("unconfined" does), nor is a
+// limit.
+func inherit(p, container *specs.Process) {
 	p.ApparmorProfile = cmp.Or(p.ApparmorProfile, container.ApparmorProfile)
 	p.SelinuxLabel = cmp.Or(p.SelinuxLabel, container.SelinuxLabel)
+	p.Capabilities = cmp.Or(p.Capabilities, container.Capabilities)
+	p.Scheduler = cmp.Or(p.Scheduler, container.Scheduler)
+	p.IOPriority = cmp.Or(p.IOPriority, container.IOPriority)
+	p.ExecCPUAffinity = cmp.Or(p.ExecCPUAffinity, container.ExecCPUAffinity)
+	if len(p.Rlimits) == 0 {
+		p.Rlimits = container.Rlimits
+	}
 }
 
 // execGroup is the cgroup for one more process: the one below the container's that was asked for, or the one

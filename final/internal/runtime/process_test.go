@@ -78,6 +78,31 @@ func TestProcess(t *testing.T) {
 	})
 }
 
+// TestExecInherits: where it says nothing, one more process is as the container's first; which there need not be.
+func TestExecInherits(t *testing.T) {
+	both(t, func(w *world) {
+		c := w.create("a", func(s *specs.Spec) {
+			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL"}}
+			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Soft: 7, Hard: 77}}
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5}
+			s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}
+		})
+		w.must(c.Start())
+		look := `grep CapBnd /proc/self/status; grep core /proc/self/limits; cut -d ' ' -f 19,41 /proc/self/stat`
+		bare := &specs.Process{Args: []string{"sh", "-c", look}, Cwd: "/"}
+		text, _, err := c.exec(func(o *ExecOptions) { o.Process = bare })
+		got := strings.Join(strings.Fields(text), " ")
+		if want := "CapBnd: 0000000000000020 Max core file size 7 77 bytes 5 3"; err != nil || got != want {
+			w.Errorf("%q, %v; want %q", got, err, want)
+		}
+
+		c = w.create("b", func(s *specs.Spec) { s.Process = nil })
+		if text, _, err := c.exec(func(o *ExecOptions) { *o.Process = specs.Process{Args: []string{"pwd"}, Cwd: "/etc"} }); text != "/etc" {
+			w.Errorf("without a process: %q, %v; want /etc", text, err)
+		}
+	})
+}
+
 // TestNoFile: the command gets the limit of descriptors that the runtime's caller has, or that of the spec,
 // whoever has raised it meanwhile. The look is at the last moment before execve: the lab raises it again.
 func TestNoFile(t *testing.T) {

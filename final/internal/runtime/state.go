@@ -104,6 +104,9 @@ func (c *Container) spec() (*specs.Spec, error) {
 	if err := decode.Decode(text, s); err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.path(configFile), err)
 	}
+	if s.Process == nil {
+		s.Process = nobody()
+	}
 	return s, nil
 }
 
@@ -206,9 +209,6 @@ func (c *Container) Process() (*specs.Process, error) {
 	s, err := c.spec()
 	if err != nil {
 		return nil, err
-	}
-	if s.Process == nil {
-		return nobody(), nil
 	}
 	return s.Process, nil
 }
