@@ -300,6 +300,65 @@ func watchProcesses(args []string) error {
 	return nil
 }
 
+// The hooks of startContainer run in the container while its first process waits: that one is not confined yet, and
+// whoever could write to it would have a process without a filter.
+func TestHookTakesOverWhoWaits(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(v *victim)
+		more   string // a capability
+	}{
+		{"root", func(*victim) {}, "CAP_DAC_OVERRIDE"},
+		{"user", func(v *victim) { v.rootless() }, "CAP_SYS_PTRACE"}, // in a user namespace, which is not the program's
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			byBoth(t, func(t *testing.T, v *victim) {
+				test.change(v)
+				all := append(v.spec.Process.Capabilities.Bounding, test.more)
+				v.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Permitted: all, Effective: all}
+				hook := specs.Hook{Path: "/attack", Args: []string{"/attack", "take", "1"}, Env: []string{attackerEnv}}
+				v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook, hook}}
+				v.run("true")
+			})
+		})
+	}
+}
+
+// takeOver tries all that leads into another process.
+func takeOver(args []string) (err error) {
+	pid, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	file := func(name string) func() error {
+		return func() error {
+			fd, err := unix.Open(fmt.Sprintf("/proc/%d/%s", pid, name), unix.O_RDONLY, 0)
+			unix.Close(fd)
+			return err
+		}
+	}
+	for _, try := range []struct {
+		name string
+		do   func() error
+	}{
+		{"mem", func() error { _, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0); return err }},
+		{"ptrace", func() error { return unix.PtraceSeize(pid) }},
+		{"pidfd_getfd", func() error { _, err := unix.PidfdGetfd(pidfd, 3, 0); return err }},
+		{"setns", func() error { return unix.Setns(pidfd, unix.CLONE_NEWUTS) }},
+		{"root", file("root")}, {"cwd", file("cwd")}, {"exe", file("exe")}, {"fd/3", file("fd/3")}, {"ns/mnt", file("ns/mnt")},
+		{"environ", file("environ")}, {"maps", file("maps")},
+	} {
+		if try.do() == nil {
+			err = errors.Join(err, fmt.Errorf("%s lets me in", try.name))
+		}
+	}
+	return err
+}
+
 // beCaller calls a program the way that a careless caller does. What it gives, the container must not have.
 func beCaller(args []string) error {
 	what, args := args[0], args[1:]

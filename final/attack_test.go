@@ -49,7 +49,7 @@ func init() {
 	}
 	attackers := map[string]func([]string) error{
 		"watch": watchProcesses, "overwrite": overwritePrograms, "keys": listKeys, "swap": swapForever,
-		"caller": beCaller, "connect": connectTo,
+		"caller": beCaller, "connect": connectTo, "take": takeOver,
 	}
 	if err := attackers[os.Args[1]](os.Args[2:]); err != nil {
 		fmt.Println("attacker:", err)

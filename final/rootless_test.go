@@ -140,7 +140,7 @@ func TestRootlessRefused(t *testing.T) {
 			{"linux.gidMappings: ", func() {
 				v.spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: nobody().Gid, Size: 2}}
 			}},
-			{"linux.namespaces: no new user namespace, and user 65534 is not root: add one (final spec --rootless has it)", func() {
+			{"linux.namespaces: no user namespace, and user 65534 is not root: add one (final spec --rootless has it)", func() {
 				without(specs.UserNamespace)()
 				v.spec.Linux.UIDMappings, v.spec.Linux.GIDMappings = nil, nil
 			}},

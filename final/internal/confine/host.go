@@ -8,5 +8,6 @@ type Host struct {
 	LastCapability int      // /proc/sys/kernel/cap_last_cap
 	Held           uint64   // CapPrm and CapBnd of the runtime; every bit where the container's user namespace is new
 	DenySetgroups  bool     // /proc/PID/setgroups says "deny" (user_namespaces(7))
+	MayDenyGroups  bool     // perhaps it does: nobody knows of a user namespace that is joined by a path
 	LSMs           []string // the security modules that are on, as kernel.SecurityModules has them
 }

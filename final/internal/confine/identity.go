@@ -37,7 +37,7 @@ func Identity(l *op.List, p *specs.Process, h Host, f *Filter) (warnings []strin
 			"process.user.additionalGids: %d: the user namespace denies setgroups", p.User.AdditionalGids))
 	}
 	if !h.DenySetgroups {
-		setgroups(l, p.User)
+		setgroups(l, p.User, h.MayDenyGroups)
 	}
 	setresgid(l, p.User)
 	setresuid(l, p.User)
@@ -121,8 +121,9 @@ func keepCapabilities(l *op.List, user specs.User) {
 	l.Add(keep)
 }
 
-// setgroups replaces the supplementary groups, which are root's of the host until then: also by none.
-func setgroups(l *op.List, user specs.User) {
+// setgroups replaces the supplementary groups, which are root's of the host until then: also by none. Where that may be
+// denied, and none are asked for, the caller's stay, as they do in a new user namespace that denies it.
+func setgroups(l *op.List, user specs.User, mayBeDenied bool) {
 	d := &op.Data{Text: fmt.Sprintf("%d", user.AdditionalGids)}
 	shell := "setpriv --clear-groups"
 	for i, gid := range user.AdditionalGids {
@@ -138,9 +139,13 @@ func setgroups(l *op.List, user specs.User) {
 	if len(d.Bytes) > 0 {
 		list = op.Ref(d)
 	}
-	l.Add(op.Op{Name: "setgroups", Nr: unix.SYS_SETGROUPS, Args: []op.Arg{op.Int(len(user.AdditionalGids)), list},
+	set := op.Op{Name: "setgroups", Nr: unix.SYS_SETGROUPS, Args: []op.Arg{op.Int(len(user.AdditionalGids)), list},
 		Shell: shell, Why: "none of the groups of the caller",
-		Means: fmt.Sprintf("process.user.additionalGids: %d", user.AdditionalGids)})
+		Means: fmt.Sprintf("process.user.additionalGids: %d", user.AdditionalGids)}
+	if mayBeDenied && len(user.AdditionalGids) == 0 {
+		set.Accept = []unix.Errno{unix.EPERM}
+	}
+	l.Add(set)
 }
 
 func setresgid(l *op.List, user specs.User) {

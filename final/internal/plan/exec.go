@@ -49,6 +49,7 @@ func Hook(path, dir string, args, env []string, o Options) *op.List {
 	closeRange := op.CloseRange(c.o.First, 0)
 	closeRange.Why = "nothing that was inherited by mistake"
 	c.Add(closeRange)
+	c.hide()
 	c.join()
 	chdir := op.Chdir(dir)
 	chdir.Why, chdir.Accept = "where hooks that mount expect to be", []unix.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES}
@@ -74,12 +75,19 @@ func (c *create) joinTarget() error {
 }
 
 // join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
-// pidfd since Linux 5.8). Of the PID namespace only children become members.
+// pidfd since Linux 5.8). One by one, the user namespace is the first. Of the PID namespace only children become members.
 func (c *create) join() {
 	if c.o.TargetKinds&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.o.TargetKinds != 0 && c.o.Threads {
 		c.haveOneThread() // Linux 6.12 wants it for other kinds too, if they are joined in one call
 	}
-	if c.o.TargetKinds != 0 {
+	for _, k := range Kinds {
+		if number := c.o.Joins[k.Type]; number != 0 {
+			setns := op.Setns(op.Int(number), int(k.Flag))
+			setns.Why, setns.Shell = "the container's namespaces, which its first process has sent", "nsenter --target PID "+k.option()
+			c.Add(setns)
+		}
+	}
+	if c.o.Target != 0 && c.o.TargetKinds != 0 {
 		setns := op.Setns(op.Int(c.o.Target).As("container"), int(c.o.TargetKinds))
 		setns.Why, setns.Shell = "the namespaces of the container's first process", "nsenter --target PID --all"
 		c.Add(setns)

@@ -59,7 +59,7 @@ func TestGolden(t *testing.T) {
 			o.Filter, o.NewKeyring, o.Rootfs.MountSetattr = filter(), false, false
 			o.Filter.Listener = op.NewVar("listener")
 			o.Host.LSMs = []string{"capability", "apparmor"}
-			o.User, o.First, o.Rootfs.Spare = 5, 9, 200
+			o.Joins, o.First, o.Rootfs.Spare = map[specs.LinuxNamespaceType]int{specs.UserNamespace: 5}, 9, 200
 			o.Rootfs.Sources = map[int]int{6: 6, 7: 7, 8: 8}
 		}},
 		{"kubernetes", "kubernetes-exec", true, func(o *Options) { o.Filter, o.Host.LSMs = filter(), []string{"apparmor"} }},

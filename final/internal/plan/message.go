@@ -12,6 +12,8 @@ const (
 	Turn  = "t" // the parent is to say how this process is scheduled, because no child inherits it
 	Hooks = "h" // everything is there but the pivot: time for the hooks of create
 	Ready = "r" // nothing is left to do but to start
+
+	Namespaces = "n" // to whoever starts the container: these are its own
 )
 
 // await adds the wait for the parent's word. If it is gone instead, so is the reason for a container.

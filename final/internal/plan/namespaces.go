@@ -47,6 +47,30 @@ func FlagNames(flags uintptr) string { return op.Flags(flags, op.CloneFlags).Str
 // UnshareCommand is the shell command that starts a process in new namespaces.
 func UnshareCommand(flags uintptr) string { return "unshare " + strings.Join(options(flags), " ") }
 
+// option is that of nsenter(1).
+func (k Kind) option() string {
+	option, _, _ := strings.Cut(k.Unshare, " ")
+	return option
+}
+
+// JoinedInside tells whether the container side joins a namespace that the spec gives by path, not a thread of the parent
+// before the clone: some kinds only a process with one thread may join, and who is not root has to be that of a user
+// namespace before he may join any.
+func JoinedInside(s *specs.Spec, t specs.LinuxNamespaceType, rootless bool) bool {
+	return joinedAlone(t) || rootless && !NewUser(s)
+}
+
+func joinedAlone(t specs.LinuxNamespaceType) bool {
+	return t == specs.UserNamespace || t == specs.MountNamespace || t == specs.TimeNamespace
+}
+
+func whoMayJoin(t specs.LinuxNamespaceType) string {
+	if joinedAlone(t) {
+		return "only a process with one thread may join"
+	}
+	return "only the root of its user namespace may join"
+}
+
 // namespaces are those of a spec, by kind.
 type namespaces map[specs.LinuxNamespaceType]specs.LinuxNamespace
 
@@ -133,24 +157,21 @@ func (c *create) enterNamespaces() error {
 	if set.alone() {
 		c.haveOneThread()
 	}
-	joins := []struct {
-		fd   int
-		kind int
-		what string
-	}{
-		{c.o.User, unix.CLONE_NEWUSER, "user"},
-		{c.o.Mount, unix.CLONE_NEWNS, "mount"},
-		{c.o.Time, unix.CLONE_NEWTIME, "time"},
-	}
+	kinds := slices.Clone(Kinds)
 	if !c.o.Rootless { // root may join all of them, until it is only that of a user namespace which may not own the others
-		slices.Reverse(joins)
+		slices.Reverse(kinds)
 	}
-	for _, join := range joins {
-		if join.fd != 0 {
-			setns := op.Setns(op.Int(join.fd), join.kind)
-			setns.Why = "the " + join.what + " namespace of the spec, which only a process with one thread may join"
-			setns.Means = "linux.namespaces: join " + join.what
-			setns.Shell = "nsenter --" + join.what + "=" + set[specs.LinuxNamespaceType(join.what)].Path
+	for _, k := range kinds {
+		if number := c.o.Joins[k.Type]; number != 0 {
+			setns := op.Setns(op.Int(number), int(k.Flag))
+			setns.Why = "the " + string(k.Type) + " namespace of the spec, which " + whoMayJoin(k.Type)
+			setns.Means = "linux.namespaces: join " + string(k.Type)
+			setns.Shell = "nsenter " + k.option() + "=" + set[k.Type].Path
+			if k.Type == specs.UserNamespace {
+				setns.Instead = map[unix.Errno]string{
+					unix.EPERM: "operation not permitted: it is another user's", unix.EINVAL: "it is the caller's own: leave it out",
+				}
+			}
 			c.Add(setns)
 		}
 	}

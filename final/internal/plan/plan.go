@@ -10,7 +10,9 @@
 package plan
 
 import (
+	"fmt"
 	"math/bits"
+	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -41,10 +43,10 @@ type Options struct {
 	NoFile  *unix.Rlimit // the limit of descriptors to go back to, if the executor is in Go, which raises it; else nil
 
 	NewKeyring bool // the process gets a session keyring of its own
-	Rootless   bool // the parent is not root: it reaches the process in /proc only as long as that is not hidden
+	Rootless   bool // the parent is not root: what is of a hidden process in /proc is root's
 	ListenPID  bool // the command is told its own pid, which the parent says after the first Go
 
-	// TargetKinds are the CLONE_NEW* of those namespaces of the target that are to be joined.
+	// TargetKinds are the CLONE_NEW* of those namespaces that are to be joined: of the target, or in Joins.
 	TargetKinds uintptr
 
 	// Chown are those of the descriptors 0, 1 and 2 that are to belong to the process's user. Without it a
@@ -59,26 +61,20 @@ type Descriptors struct {
 	Sync      int // a socket: the parent says when to go on, the container side how far it is
 	Start     int // a listening socket: `start` connects; 0 for a process that need not wait
 	Console   int // a socket that gets the terminal; 0 without terminal
-	Target    int // a pidfd of the process whose namespaces to join; 0 for a new container
+	Target    int // a pidfd of the process whose namespaces to join; 0 for a new container, or if they are in Joins
 	Root      int // the target's root, where that is not the root of its mount namespace; 0 if it need not be entered
-	User      int // namespaces to join that only a process with one thread may join; 0 if there are none
-	Time      int
-	Mount     int
 	First     int // the first number that is nobody's
+
+	// Joins are namespaces that the container side joins.
+	Joins map[specs.LinuxNamespaceType]int
 }
 
-// Alone is where the number of a namespace belongs that only a process with one thread may join; nil for the other
-// kinds.
-func (d *Descriptors) Alone(t specs.LinuxNamespaceType) *int {
-	switch t {
-	case specs.UserNamespace:
-		return &d.User
-	case specs.MountNamespace:
-		return &d.Mount
-	case specs.TimeNamespace:
-		return &d.Time
+// Join adds one of them.
+func (d *Descriptors) Join(t specs.LinuxNamespaceType, number int) {
+	if d.Joins == nil {
+		d.Joins = map[specs.LinuxNamespaceType]int{}
 	}
-	return nil
+	d.Joins[t] = number
 }
 
 // A create is a plan in the making.
@@ -90,15 +86,17 @@ type create struct {
 	root    *op.Var  // the container's root, open
 	command *op.Var  // the path at which the command was found
 	slave   *op.Var  // the container's end of its terminal; nil without
-	proc    *op.Var  // the host's /proc; nil without labels
+	proc    *op.Var  // the host's /proc; nil if it is not needed
+	load    *op.Data // the namespaces as a message has them; nil if nobody is sent them (hold.go)
 	pid     *op.Data // the variable with the command's pid; nil without one
 	cloned  bool     // a child has taken over
+	first   bool     // it is the container's first process
 }
 
 // Create returns the container side of a new container: the table of contents of this package.
 func Create(s *specs.Spec, o Options) (*op.List, error) {
 	const most = 400 // ops, of nearly all plans: growing step by step would copy them each time
-	c := &create{List: &op.List{Ops: make([]op.Op, 0, most)}, spec: s, process: s.Process, o: o}
+	c := &create{List: &op.List{Ops: make([]op.Op, 0, most)}, spec: s, process: s.Process, o: o, first: true}
 	return c.build(
 		c.isolate,
 		c.openProc,
@@ -107,6 +105,7 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.awaitParent,
 		c.awaitPID,
 		c.takeOver,
+		c.holdNamespaces,
 		c.setAttributes,
 		c.label,
 		c.setNames,
@@ -120,7 +119,6 @@ func Create(s *specs.Spec, o Options) (*op.List, error) {
 		c.takeTerminal,
 		c.enterDirectory,
 		c.confine,
-		c.show,
 		c.findCommand,
 		c.waitForStart,
 		c.execute,
@@ -143,11 +141,20 @@ func (c *create) isolate() error {
 	closeRange := op.CloseRange(c.o.First, 0)
 	closeRange.Why = "a directory of the host that somebody left open would be a way out"
 	c.Add(closeRange)
-	if !c.o.Rootless {
+	if c.o.Rootless {
+		c.setOOMScore()
+	}
+	if !c.mapped() {
 		c.hide()
 	}
 	c.resetSignals()
 	return nil
+}
+
+// mapped tells whether the process begins in a user namespace to which a parent who is not root gives its ids: by files
+// that are root's if the process is hidden. There is nobody in it to hide from.
+func (c *create) mapped() bool {
+	return c.first && c.o.Rootless && NewUser(c.spec)
 }
 
 func (c *create) hide() {
@@ -156,12 +163,23 @@ func (c *create) hide() {
 	c.Add(hide)
 }
 
+// setOOMScore says how soon the process is to be killed for want of memory, as long as it may say it itself: the file of
+// a hidden one is root's.
+func (c *create) setOOMScore() {
+	if c.process.OOMScoreAdj == nil {
+		return
+	}
+	file := op.NewVar("oom_score_adj")
+	open := op.Open("/proc/self/oom_score_adj", unix.O_WRONLY, file)
+	write := op.Write(op.Val(file), strconv.Itoa(*c.process.OOMScoreAdj))
+	write.Why = "as the spec says (proc_pid_oom_score_adj(5)); children have the same"
+	open.Means, write.Means = "process.oomScoreAdj", fmt.Sprintf("process.oomScoreAdj: %d", *c.process.OOMScoreAdj)
+	c.Add(open, write, op.Close(op.Val(file)))
+}
+
 // awaitParent waits for the parent's half of the work.
 func (c *create) awaitParent() error {
 	c.await("the parent has set what only it can: id maps, cgroups of v1, limits")
-	if c.o.Rootless && c.o.Target != 0 { // in a new user namespace there is nobody to hide from
-		c.hide()
-	}
 	return nil
 }
 
@@ -190,15 +208,15 @@ func (c *create) prepareRoot() (err error) {
 	return err
 }
 
-// openProc keeps hold of the host's /proc, if there are labels to be written: each process has files of its own for
-// them, and later /proc may be another's.
+// openProc keeps hold of the host's /proc, if there are labels to be written, or namespaces to be held: each process has
+// files of its own for them, and later /proc may be another's.
 func (c *create) openProc() error {
-	if !confine.Labelled(c.process) {
+	if !confine.Labelled(c.process) && !c.sendsNamespaces() {
 		return nil
 	}
 	c.proc = op.NewVar("proc")
 	open := op.Open("/proc", unix.O_PATH|unix.O_DIRECTORY, c.proc)
-	open.Why = "the host's, in which no other file can stand for the one of a label"
+	open.Why = "the host's, in which no other file can stand for one of this process's"
 	c.Add(open)
 	return nil
 }
@@ -208,7 +226,10 @@ func (c *create) label() error {
 	if c.proc == nil {
 		return nil
 	}
-	err := confine.Labels(c.List, c.proc, c.process, c.o.Host)
+	var err error
+	if confine.Labelled(c.process) {
+		err = confine.Labels(c.List, c.proc, c.process, c.o.Host)
+	}
 	c.Add(op.Close(op.Val(c.proc)))
 	return err
 }
@@ -228,7 +249,7 @@ func (c *create) enterRoot() error {
 // keys it holds.
 func (c *create) setAttributes() error {
 	linux, affinity := c.spec.Linux, c.process.ExecCPUAffinity
-	if c.o.Target == 0 {
+	if c.first {
 		affinity = nil // it is for exec
 	}
 	if err := confine.FinalAffinity(c.List, affinity); err != nil {
@@ -247,7 +268,7 @@ func (c *create) setAttributes() error {
 // scheduledLate tells whether the process's turn is to be set when it is in the container's PID namespace: another
 // one comes into it than the one that has the rights for that.
 func (c *create) scheduledLate() bool {
-	return c.o.Target != 0 && c.o.TargetKinds&unix.CLONE_NEWPID != 0 && confine.OwnScheduler(c.process.Scheduler)
+	return !c.first && c.o.TargetKinds&unix.CLONE_NEWPID != 0 && confine.OwnScheduler(c.process.Scheduler)
 }
 
 // confine makes the process what the command is to be.
@@ -255,19 +276,6 @@ func (c *create) confine() error {
 	warnings, err := confine.Identity(c.List, c.process, c.o.Host, c.o.Filter)
 	c.Warnings = append(c.Warnings, warnings...)
 	return err
-}
-
-// show lets a parent who is not root join a process that waits for start, to run the startContainer hooks as this one's
-// neighbours: with another user or other capabilities the kernel has marked it as one that only root may look into
-// (ptrace(2), "Ptrace access mode checking"). The price is that these hooks may look into it, too, until its execve.
-func (c *create) show() error {
-	if h := c.spec.Hooks; !c.o.Rootless || h == nil || len(h.StartContainer) == 0 {
-		return nil
-	}
-	show := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(1))
-	show.Why = "the user who calls has the namespaces' rights, and is to join them for the startContainer hooks"
-	c.Add(show)
-	return nil
 }
 
 // WantsHooks tells whether there are hooks that belong before the pivot.
@@ -281,7 +289,14 @@ func (c *create) runHooks() error {
 	if !WantsHooks(c.spec) {
 		return nil
 	}
-	c.tell(Hooks, "the parent runs the hooks prestart, createRuntime and createContainer")
+	const why = "the parent runs the hooks prestart, createRuntime and createContainer"
+	if c.load != nil && len(c.spec.Hooks.CreateContainer) > 0 {
+		send := c.sendNamespaces(Hooks)
+		send.Why = why
+		c.Add(send)
+	} else {
+		c.tell(Hooks, why)
+	}
 	c.await("they have ended well")
 	return nil
 }

@@ -16,7 +16,8 @@ const WaitLabel = "accept"
 //
 //	container side                 start
 //	accept4 ◀──────────────────────── connect
-//	                               runs the startContainer hooks
+//	the namespaces ────────────────▶ if it is not root's, and there are startContainer hooks
+//	                               runs them
 //	read ◀────────────────────────── write
 //	execve
 //	the connection closes ─────────▶ end of file: the command runs; or a report
@@ -36,6 +37,15 @@ func (c *create) waitForStart() error {
 	answer.Why = "whoever starts the container hears what goes wrong from here on"
 	word := op.Read(op.Int(c.o.Sync).As("connection"), op.Zeros(1))
 	word.Zero, word.Why = WaitLabel, "the word to go; if they are gone instead, somebody else may come"
-	c.Add(accept, answer, op.Close(op.Val(connection)), word)
+	c.Add(accept, answer, op.Close(op.Val(connection)))
+	if c.load != nil && len(c.spec.Hooks.StartContainer) > 0 {
+		hide := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(0))
+		hide.Why = "hooks are about to run in the container, none of which may look into this process, or write to it"
+		send := c.sendNamespaces(Namespaces)
+		send.Accept, send.Accepted = []unix.Errno{unix.EPIPE, unix.ECONNRESET}, WaitLabel
+		send.Why = "where the startContainer hooks are to run"
+		c.Add(hide, send)
+	}
+	c.Add(word)
 	return nil
 }

@@ -15,7 +15,7 @@ func (c *create) openConsole() error {
 		return nil
 	}
 	c.slave = console.Open(c.List, c.root, c.process.ConsoleSize, c.o.Console)
-	if c.o.Target == 0 { // the container's first process
+	if c.first { // the container's first process
 		console.Bind(c.List, c.root, c.slave)
 	}
 	return nil

@@ -263,7 +263,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 		return b.reason(err)
 	}
 	for {
-		message, _, err := receive(b.sync, b.list)
+		message, sent, err := receiveSent(b.sync, b.list)
 		if err != nil {
 			return b.report(err)
 		}
@@ -272,7 +272,7 @@ func (c *Container) finish(b *side, s *specs.Spec, group *cgroup.Group, o Create
 			if err := c.settle(b.Pid); err != nil {
 				return err
 			}
-			if err := c.createHooks(); err != nil {
+			if err := c.createHooks(sent); err != nil {
 				return err
 			}
 			b.explain(c.runtime.Door.Explain, plan.Ready)

@@ -118,29 +118,49 @@ func TestRootlessAsCrun(t *testing.T) {
 					l.needs(program)
 				}
 				l.account("learner:100000:65536\n")
-				bundle := l.bundle("a", test.change, func(s *specs.Spec) {
-					s.Version = "1.0.2" // crun 1.8 knows no newer
-					s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
-				})
-				l.script("id -u; id -g; grep -E '^(Groups|Cap|NoNew)' /proc/self/status; cat /proc/self/uid_map; hostname; pwd; env | grep -v ^HOME= | sort; ls /dev | grep -v ^core") // a link, which crun makes also to nowhere
-				l.must(os.Mkdir(filepath.Join(l.dir, "crun"), 0o700))
-				l.must(os.Chown(filepath.Join(l.dir, "crun"), learner, learner))
-				l.asCrun("run", "--detach", "--bundle", bundle, "c")
-				want := l.see([]byte(l.asCrun("state", "c")), l.asCrun("exec", "--process", l.process(bundle), "c"))
-				l.asCrun("delete", "--force", "c")
-				l.does("create", "a")
-				l.does("start", "a")
-				got := l.see([]byte(l.does("state", "a")), l.does("look", "a"))
-				l.does("delete", "a")
-				for _, section := range slices.Sorted(maps.Keys(want)) {
-					if diff := cmp.Diff(telling(want[section]), telling(got[section])); diff != "" {
-						l.Errorf("%s: -crun +final:\n%s", section, diff)
-					}
-				}
-				l.must(os.RemoveAll(filepath.Join(l.dir, "crun")))
+				l.compareWithCrun(test.change)
 			})
 		})
 	}
+}
+
+// TestRootlessPodAsCrun is the same for a container that joins the namespaces of another one.
+func TestRootlessPodAsCrun(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		for _, program := range []string{"crun", "setpriv", "unshare"} {
+			l.needs(program)
+		}
+		l.bundle("pod")
+		l.does("create", "pod")
+		l.does("start", "pod")
+		l.compareWithCrun(joined(l.pid("pod"), pod...))
+		l.does("delete", "pod")
+	})
+}
+
+// compareWithCrun gives a bundle to both.
+func (l *learning) compareWithCrun(change func(*specs.Spec)) {
+	l.Helper()
+	bundle := l.bundle("a", change, func(s *specs.Spec) {
+		s.Version = "1.0.2" // crun 1.8 knows no newer
+		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
+	})
+	l.script("id -u; id -g; grep -E '^(Groups|Cap|NoNew)' /proc/self/status; cat /proc/self/uid_map; hostname; pwd; env | grep -v ^HOME= | sort; ls /dev | grep -v ^core") // a link, which crun makes also to nowhere
+	l.must(os.Mkdir(filepath.Join(l.dir, "crun"), 0o700))
+	l.must(os.Chown(filepath.Join(l.dir, "crun"), learner, learner))
+	l.asCrun("run", "--detach", "--bundle", bundle, "c")
+	want := l.see([]byte(l.asCrun("state", "c")), l.asCrun("exec", "--process", l.process(bundle), "c"))
+	l.asCrun("delete", "--force", "c")
+	l.does("create", "a")
+	l.does("start", "a")
+	got := l.see([]byte(l.does("state", "a")), l.does("look", "a"))
+	l.does("delete", "a")
+	for _, section := range slices.Sorted(maps.Keys(want)) {
+		if diff := cmp.Diff(telling(want[section]), telling(got[section])); diff != "" {
+			l.Errorf("%s: -crun +final:\n%s", section, diff)
+		}
+	}
+	l.must(os.RemoveAll(filepath.Join(l.dir, "crun")))
 }
 
 // telling are the lines that must not differ, and of the others where they are.

@@ -144,7 +144,11 @@ func (c *Container) beginExec(s *specs.Spec, o ExecOptions, h *handover) (b *sid
 // describeExec makes the process whole by what it has of the container, and says what the plan must know of it.
 func (c *Container) describeExec(options *plan.Options, s *specs.Spec, o ExecOptions, t *target) error {
 	if !o.wholeEnv {
-		settleEnv(o.Process, fmt.Sprintf("/proc/self/fd/%d", t.root.Fd()))
+		root := c.Rootfs // with a mount on it
+		if t.root != nil {
+			root = fmt.Sprintf("/proc/self/fd/%d", t.root.Fd())
+		}
+		settleEnv(o.Process, root)
 	}
 	inherit(o.Process, s.Process)
 	if err := c.runtime.describeProcess(options, s, o.Process); err != nil {

@@ -50,7 +50,18 @@ func receive(from *os.File, list *op.List) (message string, pid int, err error) 
 
 // receiveNow is receive with flags of recvmsg(2): with MSG_DONTWAIT it is EAGAIN if there is no message yet.
 func receiveNow(from *os.File, list *op.List, flags int) (message string, pid int, err error) {
-	buffer, control := make([]byte, op.ReportSize+1), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	message, controls, err := receiveAll(from, list, flags, unix.CmsgSpace(unix.SizeofUcred))
+	if len(controls) == 1 {
+		if who, err := unix.ParseUnixCredentials(&controls[0]); err == nil {
+			pid = int(who.Pid)
+		}
+	}
+	return message, pid, err
+}
+
+// receiveAll is receiveNow, with what comes beside the message, for which there is so much room.
+func receiveAll(from *os.File, list *op.List, flags, room int) (message string, beside []unix.SocketControlMessage, err error) {
+	buffer, control := make([]byte, op.ReportSize+1), make([]byte, room)
 	var n, controls int
 	for {
 		n, controls, _, _, err = unix.Recvmsg(int(from.Fd()), buffer, control, flags|unix.MSG_CMSG_CLOEXEC)
@@ -61,24 +72,24 @@ func receiveNow(from *os.File, list *op.List, flags int) (message string, pid in
 		}
 	}
 	if n == 0 && err == nil {
-		return "", 0, errEnded
+		return "", nil, errEnded
 	}
 	if err != nil {
-		return "", 0, fmt.Errorf("recvmsg sync: %w", err)
+		return "", nil, fmt.Errorf("recvmsg sync: %w", err)
 	}
-	if messages, err := unix.ParseSocketControlMessage(control[:controls]); err == nil && len(messages) == 1 {
-		if who, err := unix.ParseUnixCredentials(&messages[0]); err == nil {
-			pid = int(who.Pid)
+	if controls > 0 {
+		if beside, err = unix.ParseSocketControlMessage(control[:controls]); err != nil {
+			return "", nil, fmt.Errorf("recvmsg sync: %w", err)
 		}
 	}
 	if n == op.ReportSize {
 		index, errno, err := op.ParseReport(buffer[:n], len(list.Ops))
 		if err != nil {
-			return "", pid, err
+			return "", beside, err
 		}
-		return "", pid, list.Ops[index].Failed(errno)
+		return "", beside, list.Ops[index].Failed(errno)
 	}
-	return string(buffer[:n]), pid, nil
+	return string(buffer[:n]), beside, nil
 }
 
 // send sends a message to a container side. One that is gone is EPIPE, and no signal (MSG_NOSIGNAL).

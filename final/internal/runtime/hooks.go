@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/simple-container/simple-container/final/internal/kernel"
+	"github.com/simple-container/simple-container/final/internal/plan"
 )
 
 // hooks are the spec's, none if it has none.
@@ -29,9 +30,10 @@ func (c *Container) hooks() specs.Hooks {
 // createHooks runs the hooks that belong between the namespaces and the pivot, in the specification's order.
 // If one fails, those of poststop are to run too (runtime.md, lifecycle). To them the container is created: they
 // come after the second step of its life, which is the one that "creating" stands for.
-func (c *Container) createHooks() error {
+func (c *Container) createHooks(s sent) error {
 	h := c.hooks()
-	c.hooked = true
+	c.hooked, c.sent = true, s
+	defer c.forget()
 	if err := c.runHooks("prestart", h.Prestart, Created); err != nil {
 		return err
 	}
@@ -43,8 +45,26 @@ func (c *Container) createHooks() error {
 
 // startHooks runs the hooks that belong between start and the command, inside. The image says what they are:
 // they get no right that the command has not.
-func (c *Container) startHooks() error {
-	return c.runInside("startContainer", c.hooks().StartContainer, c.confined)
+func (c *Container) startHooks(connection *os.File) error {
+	hooks := c.hooks().StartContainer
+	if len(hooks) > 0 && rootless() {
+		message, s, err := receiveSent(connection, c.Late.list())
+		c.sent = s
+		defer c.forget()
+		if err != nil {
+			return err
+		}
+		if message != plan.Namespaces || s == nil {
+			return fmt.Errorf("the container side says %q", message)
+		}
+	}
+	return c.runInside("startContainer", hooks, c.confined)
+}
+
+// forget closes the namespaces that the first process has sent.
+func (c *Container) forget() {
+	c.sent.close()
+	c.sent = nil
 }
 
 // runHooks runs hooks on the host, one after the other. The first that fails is the last.

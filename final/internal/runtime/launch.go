@@ -74,7 +74,7 @@ type join struct {
 }
 
 // openNamespaces opens the namespaces that the spec gives by path, and sorts them: most a thread of ours can
-// join before the clone; those that only a process with one thread can join are handed over.
+// join before the clone; the others are handed over.
 func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 	if s.Linux == nil {
 		return nil
@@ -98,8 +98,8 @@ func (h *handover) openNamespaces(s *specs.Spec, d *plan.Descriptors) error {
 				return errors.Join(err, own)
 			}
 		}
-		if number := d.Alone(n.Type); number != nil {
-			*number = h.add(file)
+		if plan.JoinedInside(s, n.Type, rootless()) {
+			d.Join(n.Type, h.add(file))
 		} else {
 			h.joins = append(h.joins, join{i, file, kind})
 		}
@@ -130,8 +130,7 @@ func openNamespace(path string, kind plan.Kind) (*os.File, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	file := os.NewFile(uintptr(fd), path)
-	flag, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE) // ioctl_ns(2)
-	if err != nil || uintptr(flag) != kind.Flag {
+	if found, ok := kindOf(file); !ok || found.Flag != kind.Flag {
 		file.Close()
 		return nil, fmt.Errorf("%s: not a %s namespace", path, kind.Type)
 	}
@@ -141,8 +140,8 @@ func openNamespace(path string, kind plan.Kind) (*os.File, error) {
 // addSources hands over the mounts that only the parent can prepare.
 func (h *handover) addSources(door *kernel.Door, s *specs.Spec, o *plan.Options) error {
 	var user *os.File
-	if o.User != 0 {
-		user = h.files[o.User]
+	if number := o.Joins[specs.UserNamespace]; number != 0 {
+		user = h.files[number]
 	}
 	files, err := rootfs.Sources(door, s, o.Rootfs, user)
 	if err != nil {

@@ -21,7 +21,7 @@ func (r *Runtime) prepare(pid int, s *specs.Spec, p *specs.Process, newUser bool
 			return err
 		}
 	}
-	if p.OOMScoreAdj != nil {
+	if p.OOMScoreAdj != nil && !rootless() { // who is not root has the process do it (plan)
 		path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
 		if err := r.Door.Write(path, strconv.Itoa(*p.OOMScoreAdj)); err != nil {
 			return fmt.Errorf("process.oomScoreAdj: %w", err)

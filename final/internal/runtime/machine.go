@@ -58,7 +58,7 @@ func (r *Runtime) describe(o *plan.Options, c *Container, s *specs.Spec, group *
 			return err
 		}
 	}
-	o.Host.DenySetgroups = deniesSetgroups(s)
+	o.Host.DenySetgroups, o.Host.MayDenyGroups = deniesSetgroups(s), rootless() && !plan.NewUser(s)
 	if err := checkGroups(s.Process, o.Host.DenySetgroups); err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ func joined(pid int, types ...specs.LinuxNamespaceType) func(*specs.Spec) {
 			if file == "" {
 				file = string(t)
 			}
+			if t == specs.UserNamespace {
+				s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
+			}
 			s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == t })
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: t, Path: fmt.Sprintf("/proc/%d/ns/%s", pid, file)})
 		}

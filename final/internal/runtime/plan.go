@@ -50,8 +50,8 @@ func number(o *plan.Options, s *specs.Spec) {
 	}
 	if s.Linux != nil {
 		for _, n := range s.Linux.Namespaces {
-			if number := o.Alone(n.Type); number != nil && n.Path != "" {
-				*number = next()
+			if n.Path != "" && plan.JoinedInside(s, n.Type, rootless()) {
+				o.Join(n.Type, next())
 			}
 		}
 	}

@@ -25,10 +25,10 @@ func rootless() bool { return os.Geteuid() != 0 }
 
 // checkRootless refuses what takes root.
 func checkRootless(s *specs.Spec) error {
-	if !rootless() || plan.NewUser(s) {
+	if !rootless() || plan.Has(s, specs.UserNamespace) {
 		return nil
 	}
-	return fmt.Errorf("linux.namespaces: no new user namespace, and user %d is not root: "+
+	return fmt.Errorf("linux.namespaces: no user namespace, and user %d is not root: "+
 		"add one (final spec --rootless has it), or sudo final", os.Geteuid())
 }
 

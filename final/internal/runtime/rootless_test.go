@@ -288,6 +288,29 @@ func TestRootlessHooks(t *testing.T) {
 	})
 }
 
+// TestRootlessStartAgain: whoever starts a container is killed while hooks run; the container waits for another.
+func TestRootlessStartAgain(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		mount, log := l.logged()
+		l.bundle("a", mount, func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook("/bin/sh", "echo one >> /log/hooks"), hook("/bin/sh", "echo two >> /log/hooks")}}
+			shell("echo command >> /log/hooks; sleep 1000")(s)
+		})
+		l.does("create", "a")
+		if said, err := l.asLearner("start", "a", 2); err == nil { // the call that would start the second hook
+			l.Errorf("start was not killed: %s", said)
+		}
+		l.does("start", "a")
+		if !eventually(func() bool { return strings.Contains(strings.Join(log(), "\n"), "command") }) {
+			l.Error("the command did not run")
+		}
+		if got := strings.Join(log(), " "); got != "one one two command" {
+			l.Errorf("they ran: %s", got)
+		}
+		l.does("delete", "a")
+	})
+}
+
 // TestRootlessTime: a time namespace that is the user namespace's.
 func TestRootlessTime(t *testing.T) {
 	byLearner(t, func(l *learning) {

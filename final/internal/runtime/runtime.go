@@ -56,6 +56,7 @@ type Container struct {
 	dir     string
 	hooked  bool // hooks have been run
 	devices netDevices
+	sent    sent // while some run, if we may not look for the namespaces
 	record
 }
 

@@ -71,7 +71,7 @@ func (c *Container) Start() error {
 		return err
 	}
 	defer connection.Close()
-	if err := c.startHooks(); err != nil {
+	if err := c.startHooks(connection); err != nil {
 		return errors.Join(err, c.destroy())
 	}
 	c.Late.explain(c.runtime.Door.Explain)

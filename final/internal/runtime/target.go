@@ -17,12 +17,16 @@ type target struct {
 	pidfd *os.File
 	root  *os.File // its root
 	kinds uintptr  // CLONE_NEW* of those that are not ours
+	sent  sent     // these very ones, where the process is none that we may look into
 }
 
 // openTarget pins the container's first process and finds out which of its namespaces are not ours. It is ESRCH,
 // and worth another try while the process is alive, if that is becoming another program just now: the thread that
 // calls execve(2) takes the place of the first one, which has no namespaces and no root by then.
 func (c *Container) openTarget() (t *target, err error) {
+	if c.sent != nil {
+		return &target{sent: c.sent, kinds: c.sent.kinds()}, nil
+	}
 	pid := c.Pid
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -69,13 +73,18 @@ func leaderless(err error) error {
 }
 
 func (t *target) close() {
-	t.pidfd.Close()
-	t.root.Close() // which may be nil, and says so
+	t.pidfd.Close() // both may be nil, and say so
+	t.root.Close()
 }
 
 // hand gives a container side what it needs to join.
 func (t *target) hand(h *handover, o *plan.Options) {
-	o.Target, o.TargetKinds = h.add(t.pidfd), t.kinds
+	o.TargetKinds = t.kinds
+	if t.sent != nil {
+		t.sent.hand(h, o)
+		return
+	}
+	o.Target = h.add(t.pidfd)
 	if t.kinds&unix.CLONE_NEWNS == 0 {
 		o.Root = h.add(t.root)
 	}
