@@ -75,7 +75,8 @@ func (c *create) joinTarget() error {
 }
 
 // join joins them all in one call: so the rights in the user namespace count for the others (setns(2), with a
-// pidfd since Linux 5.8). One by one, the user namespace is the first. Of the PID namespace only children become members.
+// pidfd since Linux 5.8). One by one, the user namespace is the first. Of the PID namespace only children become
+// members.
 func (c *create) join() {
 	if c.o.TargetKinds&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.o.TargetKinds != 0 && c.o.Threads {
 		c.haveOneThread() // Linux 6.12 wants it for other kinds too, if they are joined in one call
@@ -83,7 +84,8 @@ func (c *create) join() {
 	for _, k := range Kinds {
 		if number := c.o.Joins[k.Type]; number != 0 {
 			setns := op.Setns(op.Int(number), int(k.Flag))
-			setns.Why, setns.Shell = "the container's namespaces, which its first process has sent", "nsenter --target PID "+k.option()
+			setns.Why = "the container's namespaces, which its first process has sent"
+			setns.Shell = "nsenter --target PID " + k.option()
 			c.Add(setns)
 		}
 	}

@@ -48,11 +48,16 @@ func (c *create) keep(first int, why string) {
 // passListener tells the parent the number of the filter's listener, and waits until the agent has it: from
 // here on it may be asked for every call.
 func (c *create) passListener(listener *op.Var) {
-	tell := op.Op{Name: "write", Nr: unix.SYS_WRITE, Args: []op.Arg{op.Int(c.o.Sync).As("connection"), op.Addr(listener), op.Int(8)},
-		Why: "the number of the listener, which the parent fetches (pidfd_getfd)"}
+	if c.o.Rootless {
+		c.sendListener(listener)
+	} else {
+		c.Add(op.Op{Name: "write", Nr: unix.SYS_WRITE, Args: []op.Arg{
+			op.Int(c.o.Sync).As("connection"), op.Addr(listener), op.Int(8),
+		}, Why: "the number of the listener, which the parent fetches (pidfd_getfd)"})
+	}
 	wait := op.Read(op.Int(c.o.Sync).As("connection"), op.Zeros(1))
 	wait.Zero, wait.Why = "gone", "the agent of linux.seccomp.listenerPath has it"
-	c.Add(tell, wait)
+	c.Add(wait)
 }
 
 // execve is the call that ends every list.

@@ -70,6 +70,8 @@ func TestGolden(t *testing.T) {
 		}},
 		{"rootless", "rootless-exec", true, func(o *Options) {
 			o.Host.Held, o.Host.DenySetgroups, o.Rootless = ^uint64(0), true, true
+			o.Filter = filter()
+			o.Filter.Listener = op.NewVar("listener")
 		}},
 		{"time", "time", false, func(*Options) {}},
 		{"time", "time-exec", true, func(*Options) {}},

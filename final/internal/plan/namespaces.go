@@ -53,9 +53,9 @@ func (k Kind) option() string {
 	return option
 }
 
-// JoinedInside tells whether the container side joins a namespace that the spec gives by path, not a thread of the parent
-// before the clone: some kinds only a process with one thread may join, and who is not root has to be that of a user
-// namespace before he may join any.
+// JoinedInside tells whether the container side joins a namespace that the spec gives by path, not a thread of the
+// parent before the clone: some kinds only a process with one thread may join, and who is not root has to be that of a
+// user namespace before he may join any.
 func JoinedInside(s *specs.Spec, t specs.LinuxNamespaceType, rootless bool) bool {
 	return joinedAlone(t) || rootless && !NewUser(s)
 }
@@ -169,7 +169,8 @@ func (c *create) enterNamespaces() error {
 			setns.Shell = "nsenter " + k.option() + "=" + set[k.Type].Path
 			if k.Type == specs.UserNamespace {
 				setns.Instead = map[unix.Errno]string{
-					unix.EPERM: "operation not permitted: it is another user's", unix.EINVAL: "it is the caller's own: leave it out",
+					unix.EPERM:  "operation not permitted: it is another user's",
+					unix.EINVAL: "it is the caller's own: leave it out",
 				}
 			}
 			c.Add(setns)

@@ -87,7 +87,7 @@ type create struct {
 	command *op.Var  // the path at which the command was found
 	slave   *op.Var  // the container's end of its terminal; nil without
 	proc    *op.Var  // the host's /proc; nil if it is not needed
-	load    *op.Data // the namespaces as a message has them; nil if nobody is sent them (hold.go)
+	held    *load    // the namespaces as a message has them; nil if nobody is sent them (hold.go)
 	pid     *op.Data // the variable with the command's pid; nil without one
 	cloned  bool     // a child has taken over
 	first   bool     // it is the container's first process
@@ -163,8 +163,8 @@ func (c *create) hide() {
 	c.Add(hide)
 }
 
-// setOOMScore says how soon the process is to be killed for want of memory, as long as it may say it itself: the file of
-// a hidden one is root's.
+// setOOMScore says how soon the process is to be killed for want of memory, as long as it may say it itself: the file
+// of a hidden one is root's.
 func (c *create) setOOMScore() {
 	if c.process.OOMScoreAdj == nil {
 		return
@@ -208,8 +208,8 @@ func (c *create) prepareRoot() (err error) {
 	return err
 }
 
-// openProc keeps hold of the host's /proc, if there are labels to be written, or namespaces to be held: each process has
-// files of its own for them, and later /proc may be another's.
+// openProc keeps hold of the host's /proc, if there are labels to be written, or namespaces to be held: each process
+// has files of its own for them, and later /proc may be another's.
 func (c *create) openProc() error {
 	if !confine.Labelled(c.process) && !c.sendsNamespaces() {
 		return nil
@@ -290,7 +290,7 @@ func (c *create) runHooks() error {
 		return nil
 	}
 	const why = "the parent runs the hooks prestart, createRuntime and createContainer"
-	if c.load != nil && len(c.spec.Hooks.CreateContainer) > 0 {
+	if c.held != nil && len(c.spec.Hooks.CreateContainer) > 0 {
 		send := c.sendNamespaces(Hooks)
 		send.Why = why
 		c.Add(send)

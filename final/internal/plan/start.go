@@ -38,7 +38,7 @@ func (c *create) waitForStart() error {
 	word := op.Read(op.Int(c.o.Sync).As("connection"), op.Zeros(1))
 	word.Zero, word.Why = WaitLabel, "the word to go; if they are gone instead, somebody else may come"
 	c.Add(accept, answer, op.Close(op.Val(connection)))
-	if c.load != nil && len(c.spec.Hooks.StartContainer) > 0 {
+	if c.held != nil && len(c.spec.Hooks.StartContainer) > 0 {
 		hide := op.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, op.Int(0))
 		hide.Why = "hooks are about to run in the container, none of which may look into this process, or write to it"
 		send := c.sendNamespaces(Namespaces)

@@ -204,7 +204,7 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 		return err
 	}
 	for ready := false; ; {
-		message, _, err := receive(b.sync, b.list)
+		message, files, err := receiveFiles(b.sync, b.list)
 		switch {
 		case errors.Is(err, errEnded) && ready:
 			return nil
@@ -219,7 +219,7 @@ func (c *Container) finishExec(b *side, s *specs.Spec, o ExecOptions) (err error
 		case message == plan.Turn:
 			err = c.runtime.schedule(b.Pid, o.Process.Scheduler)
 		default:
-			err = c.passListener(b.Pidfd, b.Pid, message, s)
+			err = c.passListener(b.Pidfd, b.Pid, message, files, s)
 		}
 		if err == nil {
 			err = send(b.sync, plan.Go)

@@ -94,6 +94,9 @@ func cgroupMount(group *cgroup.Group, namespace bool) rootfs.Cgroup {
 // describeProcess completes what concerns the process, the container's first or another.
 func (r *Runtime) describeProcess(o *plan.Options, s *specs.Spec, p *specs.Process) (err error) {
 	if s.Linux != nil {
+		if err := checkListener(s.Linux.Seccomp); err != nil {
+			return err
+		}
 		if o.Filter, err = confine.Compile(s.Linux.Seccomp, kernel.SeccompFlags()); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -308,6 +309,57 @@ func TestRootlessStartAgain(t *testing.T) {
 			l.Errorf("they ran: %s", got)
 		}
 		l.does("delete", "a")
+	})
+}
+
+// TestRootlessListener: the agent of a user's profile gets the listener of a process that hides, too: that of a container
+// with startContainer hooks, and that of exec.
+func TestRootlessListener(t *testing.T) {
+	byLearner(t, func(l *learning) {
+		over, end, err := os.Pipe()
+		l.must(err)
+		l.Cleanup(func() { over.Close() })
+		defer end.Close() // before the agent is waited for
+		socket := l.listen("agent.sock", func(connection *net.UnixConn) {
+			_, files := l.receive(connection)
+			if len(files) != 1 {
+				l.Errorf("the agent got %d files, want 1", len(files))
+			}
+			for _, file := range files {
+				l.check(answer(file, over))
+				file.Close()
+			}
+		})
+		l.must(os.Chmod(socket, 0o777))
+		seccomp := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: socket}
+		seccomp.Syscalls = []specs.LinuxSyscall{{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActNotify}}
+		for _, hooks := range []*specs.Hooks{nil, {StartContainer: []specs.Hook{hook("/bin/sh", "true")}}} {
+			l.bundle("a", func(s *specs.Spec) {
+				s.Linux.Seccomp, s.Hooks = seccomp, hooks
+				shell("mkdir /made 2> /said; sleep 1000")(s)
+			})
+			l.script("mkdir /made 2>&1")
+			l.does("create", "a")
+			l.does("start", "a")
+			said := filepath.Join(l.dir, "rootfs/said")
+			text := ""
+			eventually(func() bool {
+				read, _ := os.ReadFile(said)
+				text = string(read)
+				return text != ""
+			})
+			if !strings.Contains(text, "no space left on device") {
+				l.Errorf("the command says %q: want the agent's answer", text)
+			}
+			if said, err := l.asLearner("look", "a", 0); err == nil || !strings.Contains(said, "no space left on device") {
+				l.Errorf("exec says %q, %v: want the agent's answer", said, err)
+			}
+			l.does("delete", "a")
+			l.must(os.Remove(said))
+		}
+		seccomp.Syscalls[0].Names = []string{"sendmsg"}
+		l.bundle("a", func(s *specs.Spec) { s.Linux.Seccomp = seccomp })
+		l.cannot("create", "a", `linux.seccomp.syscalls[0]: "sendmsg"`)
 	})
 }
 

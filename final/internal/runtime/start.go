@@ -90,7 +90,7 @@ func (c *Container) Start() error {
 func (c *Container) awaitExec(connection *os.File) error {
 	for {
 		gone := send(connection, plan.Go)
-		message, _, err := receive(connection, c.Late.list()) // it may have reported something before it went
+		message, files, err := receiveFiles(connection, c.Late.list()) // it may have reported something before it went
 		switch {
 		case errors.Is(err, errEnded) && gone != nil:
 			return fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
@@ -108,7 +108,7 @@ func (c *Container) awaitExec(connection *os.File) error {
 			return fmt.Errorf("pidfd_open %d: %w", c.Pid, err)
 		}
 		file := os.NewFile(uintptr(pidfd), "pidfd")
-		err = c.passListener(file, c.Pid, message, s)
+		err = c.passListener(file, c.Pid, message, files, s)
 		file.Close()
 		if err != nil {
 			return err
