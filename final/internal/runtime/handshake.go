@@ -59,11 +59,10 @@ func receiveNow(from *os.File, list *op.List, flags int) (message string, pid in
 	return message, pid, err
 }
 
-// A control is what comes beside a message (cmsg(3)).
-type control = unix.SocketControlMessage
-
-// receiveAll is receiveNow, with what comes beside the message, for which there is so much room.
-func receiveAll(from *os.File, list *op.List, flags, room int) (message string, beside []control, err error) {
+// receiveAll is receiveNow, with what comes beside the message (cmsg(3)), for which there is so much room.
+func receiveAll(
+	from *os.File, list *op.List, flags, room int,
+) (message string, beside []unix.SocketControlMessage, err error) {
 	buffer, control := make([]byte, op.ReportSize+1), make([]byte, room)
 	var n, controls int
 	for {
