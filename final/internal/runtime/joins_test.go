@@ -117,6 +117,11 @@ func TestRootlessJoinRefused(t *testing.T) {
 			l.bundle("a", join(path))
 			l.cannot("create", "a", words)
 		}
+		l.bundle("a", join(foreign), func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 7}}
+		})
+		l.cannot("create", "a", "linux.timeOffsets: user 4711")
 	})
 }
 

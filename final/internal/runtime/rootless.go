@@ -25,7 +25,12 @@ func rootless() bool { return os.Geteuid() != 0 }
 
 // checkRootless refuses what takes root.
 func checkRootless(s *specs.Spec) error {
-	if !rootless() || plan.Has(s, specs.UserNamespace) {
+	switch {
+	case !rootless() || plan.NewUser(s):
+		return nil
+	case plan.Has(s, specs.UserNamespace) && len(s.Linux.TimeOffsets) > 0: // the file is root's for a process that hides
+		return fmt.Errorf("linux.timeOffsets: user %d, who is not root, sets them with a new user namespace alone", os.Geteuid())
+	case plan.Has(s, specs.UserNamespace):
 		return nil
 	}
 	return fmt.Errorf("linux.namespaces: no user namespace, and user %d is not root: "+
