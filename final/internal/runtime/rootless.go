@@ -28,13 +28,24 @@ func checkRootless(s *specs.Spec) error {
 	switch {
 	case !rootless() || plan.NewUser(s):
 		return nil
-	case plan.Has(s, specs.UserNamespace) && len(s.Linux.TimeOffsets) > 0: // the file is root's for a process that hides
-		return fmt.Errorf("linux.timeOffsets: user %d, who is not root, sets them with a new user namespace alone", os.Geteuid())
 	case plan.Has(s, specs.UserNamespace):
-		return nil
+		return checkJoined(s)
 	}
 	return fmt.Errorf("linux.namespaces: no user namespace, and user %d is not root: "+
 		"add one (final spec --rootless has it), or sudo final", os.Geteuid())
+}
+
+// checkJoined refuses what a user may not do, or had better not, in a user namespace that others are in, too: whoever is
+// root of it, and sees a process of it, has the process's root directory, unless that hides.
+func checkJoined(s *specs.Spec) error {
+	if len(s.Linux.TimeOffsets) > 0 { // the file is root's for a process that hides
+		return fmt.Errorf("linux.timeOffsets: user %d, who is not root, sets them with a new user namespace alone", os.Geteuid())
+	}
+	if h := s.Hooks; h != nil && len(h.CreateContainer) > 0 && !plan.NewPID(s) {
+		return fmt.Errorf("hooks.createContainer: they have all files of user %d, and the PID and the user namespace are "+
+			"others' too, who could reach these by them: have a new one of either kind, or no such hooks", os.Geteuid())
+	}
+	return nil
 }
 
 // barred says, of what the kernel has refused a user, whether this machine keeps user namespaces from users: by a number,
