@@ -128,8 +128,8 @@ func TestCgroupOfSomebodyElse(t *testing.T) {
 	})
 }
 
-// The hooks of createContainer are found on the host, whatever the image has under their paths; the
-// environment of the runtime is not theirs.
+// The hooks of createContainer are found on the host, whatever the image has under their paths; of those that name an
+// environment, the runtime's is not theirs.
 func TestHooksOfTheImage(t *testing.T) {
 	byBoth(t, func(t *testing.T, v *victim) {
 		hook, out := filepath.Join(v.dir, "hook"), filepath.Join(v.dir, "hook.out")
@@ -141,7 +141,7 @@ func TestHooksOfTheImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		writeProgram(t, v.image(hook), script("image"))
-		hooks := []specs.Hook{{Path: hook}}
+		hooks := []specs.Hook{{Path: hook, Env: []string{"PATH=" + os.Getenv("PATH")}}}
 		v.spec.Hooks = &specs.Hooks{Prestart: hooks, CreateRuntime: hooks, CreateContainer: hooks, Poststart: hooks, Poststop: hooks} //nolint:staticcheck
 		v.run("true")
 		text, err := os.ReadFile(out)
