@@ -136,6 +136,9 @@ func checkNamespaces(s *specs.Spec) error {
 		return errors.New("linux.uidMappings, linux.gidMappings: they need a user namespace")
 	case len(s.Linux.TimeOffsets) > 0 && !set.new(specs.TimeNamespace):
 		return errors.New("linux.timeOffsets: they need a new time namespace")
+	case len(s.Linux.Sysctl)+len(s.Linux.TimeOffsets) > 0 && set.joined(specs.MountNamespace):
+		return errors.New("linux.sysctl, linux.timeOffsets: in a mount namespace by path, /proc may be no procfs, " +
+			"and what is written there reach another file (CVE-2025-52881): have a new one")
 	}
 	return checkClocks(s.Linux.TimeOffsets)
 }

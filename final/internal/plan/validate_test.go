@@ -88,6 +88,10 @@ func TestRefused(t *testing.T) {
 			`linux.timeOffsets: "realtime": want monotonic or boottime`},
 		{"a clock's nanoseconds", spec(``, ``, `, "timeOffsets": {"monotonic": {"nanosecs": 1000000000}}`, `, {"type": "time"}`),
 			`linux.timeOffsets: "monotonic": nanosecs 1000000000: want less than a second`},
+		{"a parameter by another's procfs", `{"ociVersion": "1.0.0", "root": {"path": "r"}, "linux": {"sysctl": {"net.a": "1"},
+			"namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}, {"type": "network"}]}}`,
+			`linux.sysctl, linux.timeOffsets: in a mount namespace by path, /proc may be no procfs, ` +
+				`and what is written there reach another file (CVE-2025-52881): have a new one`},
 		{"a device of the host's network", spec(``, ``, `, "netDevices": {"eth0": {}}`, ``), `linux.netDevices: they need a network namespace that is not the host's`},
 		{"a host's name", spec(`, "hostname": "me"`, ``, ``, ``), `hostname: "me": without a uts namespace it would be the host's`},
 		{"a host's domain", spec(`, "domainname": "me"`, ``, ``, ``), `domainname: "me": without a uts namespace it would be the host's`},
