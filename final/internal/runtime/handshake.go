@@ -43,6 +43,9 @@ func syncPair() (ours, theirs *os.File, err error) {
 // errEnded says that a container side has closed its end without a report.
 var errEnded = errors.New("the container side has ended")
 
+// errUnread says it of one that has not read all that we sent.
+var errUnread = fmt.Errorf("%w, and has not read what it was to do", errEnded)
+
 // receive waits for a message: the container side's, or the error that it reports. pid is the sender's.
 func receive(from *os.File, list *op.List) (message string, pid int, err error) {
 	return receiveNow(from, list, 0)
@@ -65,16 +68,17 @@ func receiveAll(
 ) (message string, beside []unix.SocketControlMessage, err error) {
 	buffer, control := make([]byte, op.ReportSize+1), make([]byte, room)
 	var n, controls int
+	ended := errEnded
 	for {
 		n, controls, _, _, err = unix.Recvmsg(int(from.Fd()), buffer, control, flags|unix.MSG_CMSG_CLOEXEC)
-		// ECONNRESET: it ended without having read all that we sent. The kernel says so once, and before it hands out
-		// what was sent to us.
-		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNRESET) {
+		if errors.Is(err, unix.ECONNRESET) { // which the kernel says once, and before it hands out what was sent to us
+			ended = errUnread
+		} else if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
 	if n == 0 && err == nil {
-		return "", nil, errEnded
+		return "", nil, ended
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("recvmsg sync: %w", err)

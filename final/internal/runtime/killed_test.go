@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -47,6 +48,23 @@ func (w *world) killVerb(verb string) {
 			return
 		}
 	}
+}
+
+// TestKilledBeforeWord: a container that is killed before it has read the word to go has not been started.
+func TestKilledBeforeWord(t *testing.T) {
+	both(t, func(w *world) {
+		c := w.create("a")
+		w.must(unix.Kill(c.Pid, unix.SIGSTOP)) // it cannot read
+		started := make(chan error)
+		go func() { started <- c.Start() }()
+		select {
+		case err := <-started:
+			w.Errorf("start: %v, of a container that is stopped", err)
+		case <-time.After(100 * time.Millisecond): // for the word; too early or too late, it is the same
+			w.must(unix.Kill(c.Pid, unix.SIGKILL))
+			w.refused(<-started, ErrNotRunning.Error())
+		}
+	})
 }
 
 // afterKill looks whether a container that has to run still does its work, paused or not.

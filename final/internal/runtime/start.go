@@ -92,7 +92,7 @@ func (c *Container) awaitExec(connection *os.File) error {
 		gone := send(connection, plan.Go)
 		message, files, err := receiveFiles(connection, c.Late.list()) // it may have reported something before it went
 		switch {
-		case errors.Is(err, errEnded) && gone != nil:
+		case errors.Is(err, errEnded) && gone != nil, errors.Is(err, errUnread):
 			return fmt.Errorf("container %q: %w", c.ID, ErrNotRunning)
 		case errors.Is(err, errEnded):
 			return nil
