@@ -223,7 +223,7 @@ func eachProcess(do func(pid string)) {
 // into it, or trace it, has what it has: the host's files, environment and capabilities. Even CAP_SYS_PTRACE
 // must not help.
 func TestWatchExec(t *testing.T) {
-	byBoth(t, func(t *testing.T, v *victim) {
+	byUsers(t, func(t *testing.T, v *victim) {
 		for _, set := range []*[]string{
 			&v.spec.Process.Capabilities.Bounding, &v.spec.Process.Capabilities.Permitted, &v.spec.Process.Capabilities.Effective,
 		} {

@@ -99,6 +99,17 @@ func byBoth(t *testing.T, test func(t *testing.T, v *victim)) {
 	}
 }
 
+// byUsers is byBoth for root, and for a user who is not root.
+func byUsers(t *testing.T, test func(t *testing.T, v *victim)) {
+	t.Run("root", func(t *testing.T) { byBoth(t, test) })
+	t.Run("user", func(t *testing.T) {
+		byBoth(t, func(t *testing.T, v *victim) {
+			v.rootless()
+			test(t, v)
+		})
+	})
+}
+
 // image is a path in the container's root file system.
 func (v *victim) image(path string) string { return filepath.Join(v.dir, "rootfs", path) }
 
