@@ -109,7 +109,8 @@ type sets struct{ bounding, effective, permitted, inheritable, ambient set }
 // not have, that the runtime does not have itself, or that another set does not allow, cannot be given, and is
 // left out with a warning, as the specification wants it. Without the field there are none: what is not listed is
 // not kept.
-func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err error) {
+func setsOf(p *specs.Process, h Host) (s sets, warnings []string, err error) {
+	c := p.Capabilities
 	if c == nil {
 		return sets{}, nil, nil
 	}
@@ -140,11 +141,12 @@ func setsOf(c *specs.LinuxCapabilities, h Host) (s sets, warnings []string, err 
 			}
 		}
 	}
-	return s, append(warnings, s.reduce()...), nil
+	return s, append(warnings, s.reduce(p.User.UID == 0)...), nil
 }
 
-// reduce leaves out what capset(2) and prctl(2) would refuse, and says so in words, which those lack.
-func (s *sets) reduce() (warnings []string) {
+// reduce leaves out what capset(2) and prctl(2) would refuse, and says so in words, which those lack. It says nothing
+// of what root's programs have without being ambient: builders of images list that with each step.
+func (s *sets) reduce(root bool) (warnings []string) {
 	for _, rule := range []struct {
 		name string
 		set  *set
@@ -156,8 +158,12 @@ func (s *sets) reduce() (warnings []string) {
 		{"ambient", &s.ambient, s.permitted, "permitted"},
 		{"ambient", &s.ambient, s.inheritable & s.bounding, "inheritable"},
 	} {
-		if excess := *rule.set &^ rule.of; excess != 0 {
-			*rule.set &= rule.of
+		excess := *rule.set &^ rule.of
+		*rule.set &= rule.of
+		if root && rule.set == &s.ambient {
+			excess &^= s.bounding & s.permitted
+		}
+		if excess != 0 {
 			warnings = append(warnings, fmt.Sprintf("process.capabilities.%s: can't raise %s capability %v: not among the %s ones",
 				rule.name, rule.name, excess, rule.in))
 		}

@@ -19,7 +19,7 @@ import (
 // which descriptor it is and a read that waits for the parent come in between: Compile sees to it that the
 // write is not one of the calls that wait for an agent.
 func Finish(l *op.List, p *specs.Process, h Host, f *Filter) error {
-	s, _, err := setsOf(p.Capabilities, h)
+	s, _, err := setsOf(p, h)
 	if err != nil {
 		return err
 	}

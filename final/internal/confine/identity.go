@@ -22,7 +22,7 @@ import (
 // With the change of user or capabilities, the kernel marks the process as one that nobody may trace or look
 // into; its execve takes the mark off (PR_SET_DUMPABLE, prctl(2)).
 func Identity(l *op.List, p *specs.Process, h Host, f *Filter) (warnings []string, err error) {
-	s, warnings, err := setsOf(p.Capabilities, h)
+	s, warnings, err := setsOf(p, h)
 	if err != nil {
 		return nil, err
 	}

@@ -174,23 +174,29 @@ func TestSetsThatExclude(t *testing.T) {
 	const refused = "process.capabilities.%s: can't raise %s capability %s: not among the %s ones"
 	for _, test := range []struct {
 		name string
+		user uint32
 		in   specs.LinuxCapabilities
 		want sets
 		says []string
 	}{
-		{"effective", specs.LinuxCapabilities{Effective: []string{"CAP_CHOWN", "CAP_KILL"}, Permitted: kill},
+		{"effective", 0, specs.LinuxCapabilities{Effective: []string{"CAP_CHOWN", "CAP_KILL"}, Permitted: kill},
 			sets{effective: 1 << unix.CAP_KILL, permitted: 1 << unix.CAP_KILL},
 			[]string{fmt.Sprintf(refused, "effective", "effective", "CAP_CHOWN", "permitted")}},
-		{"inheritable", specs.LinuxCapabilities{Inheritable: chown, Permitted: chown, Ambient: chown},
+		{"inheritable", 0, specs.LinuxCapabilities{Inheritable: chown, Permitted: chown, Ambient: chown},
 			sets{permitted: 1 << unix.CAP_CHOWN}, []string{
 				fmt.Sprintf(refused, "inheritable", "inheritable", "CAP_CHOWN", "bounding"),
 				fmt.Sprintf(refused, "ambient", "ambient", "CAP_CHOWN", "inheritable")}},
-		{"ambient", specs.LinuxCapabilities{Ambient: []string{"CAP_KILL", "CAP_CHOWN"}, Inheritable: kill, Bounding: kill, Permitted: kill},
+		{"ambient", 0, specs.LinuxCapabilities{Ambient: []string{"CAP_KILL", "CAP_CHOWN"}, Inheritable: kill, Bounding: kill, Permitted: kill},
 			sets{bounding: 1 << unix.CAP_KILL, permitted: 1 << unix.CAP_KILL, inheritable: 1 << unix.CAP_KILL, ambient: 1 << unix.CAP_KILL},
 			[]string{fmt.Sprintf(refused, "ambient", "ambient", "CAP_CHOWN", "permitted")}},
+		{"user", 1, specs.LinuxCapabilities{Ambient: kill, Bounding: kill, Permitted: kill},
+			sets{bounding: 1 << unix.CAP_KILL, permitted: 1 << unix.CAP_KILL},
+			[]string{fmt.Sprintf(refused, "ambient", "ambient", "CAP_KILL", "inheritable")}},
+		{"root", 0, specs.LinuxCapabilities{Ambient: kill, Bounding: kill, Permitted: kill},
+			sets{bounding: 1 << unix.CAP_KILL, permitted: 1 << unix.CAP_KILL}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, says, err := setsOf(&test.in, whole)
+			got, says, err := setsOf(&specs.Process{User: specs.User{UID: test.user}, Capabilities: &test.in}, whole)
 			if err != nil || got != test.want {
 				t.Errorf("%+v, %v, want %+v", got, err, test.want)
 			}
