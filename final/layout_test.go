@@ -42,6 +42,8 @@ var forbidden = []struct{ pkg, path, because string }{
 	{"*", "github.com/distribution/reference", "2.6 ms of package initialisation"},
 	{"*", "github.com/opencontainers/runc", "cgroups, mounts and namespaces are what this project teaches, so it does them itself"},
 	{"*", "github.com/opencontainers/cgroups", "the same"},
+	{"*", "google.golang.org/grpc", "tests of engines speak it, as kubelet; this serves no such calls"},
+	{"*", "k8s.io", "the same"},
 	{"runtime", "github.com/google/go-containerregistry", "the OCI life cycle knows bundles, not images"},
 	{"runtime", "github.com/prometheus", "start-up time of every container"},
 	{"ocispec", "os", "flags and image in, config.json out: nothing else may matter"},

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -221,7 +220,7 @@ func wrapper(t *testing.T, name, script string) string {
 }
 
 // start starts a daemon, waits until ready succeeds, and stops it at the test's end, or before.
-func start(t *testing.T, ready []string, name string, args ...string) (stop func()) {
+func start(t *testing.T, ready []string, name string, args ...string) (stop func(os.Signal)) {
 	t.Helper()
 	command := exec.Command(name, args...)
 	log, err := os.CreateTemp(t.TempDir(), name)
@@ -232,8 +231,13 @@ func start(t *testing.T, ready []string, name string, args ...string) (stop func
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(func() {
-		_ = command.Process.Signal(os.Interrupt) // if it has ended, Wait says how
+	ended := false
+	stop = func(signal os.Signal) {
+		if ended {
+			return
+		}
+		ended = true
+		_ = command.Process.Signal(signal) // if it has ended, Wait says how
 		if err := command.Wait(); err != nil && !command.ProcessState.Success() {
 			t.Logf("%s: %v", name, err)
 		}
@@ -243,8 +247,8 @@ func start(t *testing.T, ready []string, name string, args ...string) (stop func
 			t.Logf("%s's log:\n%s", name, quiet)
 		}
 		log.Close()
-	})
-	t.Cleanup(stop)
+	}
+	t.Cleanup(func() { stop(os.Interrupt) })
 	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
 		out, err := exec.Command(ready[0], ready[1:]...).CombinedOutput()
 		if err == nil {

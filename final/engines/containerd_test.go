@@ -37,7 +37,7 @@ func startContainerd(t *testing.T) (address string) {
 }
 
 // runContainerd starts it with a configuration that has all its files in dir.
-func runContainerd(t *testing.T, dir, configuration string) (stop func()) {
+func runContainerd(t *testing.T, dir, configuration string) (stop func(os.Signal)) {
 	t.Helper()
 	path, address := writeFile(t, dir+"/config.toml", configuration), dir+"/socket"
 	return start(t, []string{"ctr", "--address", address, "version"},

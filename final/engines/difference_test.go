@@ -103,6 +103,14 @@ var allowedV2 = []difference{
 		"runc 1.1 raises the soft limit for itself, and leaves it there for the container"),
 }
 
+// nameOf is the name that differences know a runtime by.
+func nameOf(runtime string) string {
+	if name := filepath.Base(runtime); name != "whole" {
+		return name
+	}
+	return "final"
+}
+
 // allowedHere are those of them that this machine may show.
 func allowedHere(t *testing.T) []difference {
 	t.Helper()
@@ -129,10 +137,7 @@ func TestDifference(t *testing.T) {
 		t.Run(bundle.name, func(t *testing.T) {
 			reference := observe(t, "runc", bundle.change)
 			for _, runtime := range runtimes {
-				name := filepath.Base(runtime)
-				if name == "whole" {
-					name = "final"
-				}
+				name := nameOf(runtime)
 				ran[name]++
 				compare(t, name, bundle.name, observe(t, runtime, bundle.change), reference, allowed)
 			}

@@ -8,8 +8,8 @@
 //
 // What an engine must be able to do with a runtime is told in the scripts under testdata, one directory per
 // engine, in the words that a person would type (testscript; commands_test.go has the words that are ours).
-// TestKubernetes speaks to containerd as kubelet does, of two runtimes at once: what is asked of a container has to look
-// as runc's, and what happens in a pod's life is the same with both.
+// TestKubernetes speaks to containerd as kubelet does, and each sentence for runc and for the runtime: what is
+// asked for has to look the same, and the same has to happen.
 // TestDifference needs no engine: it gives the same bundles to crun, runc and RUNTIME, and compares the
 // containers from inside and from the host.
 //

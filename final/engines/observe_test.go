@@ -172,6 +172,7 @@ func ignored(status string) (set uint64) {
 var limitFiles = []string{
 	"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.swappiness",
 	"memory.oom_control", "pids.max", "cpu.shares", "cpu.cfs_*", "cpuset.cpus", "devices.list",
+	"memory.min", "hugetlb.2MB.max", "hugetlb.2MB.limit_in_bytes",
 	"memory.max", "memory.swap.max", "memory.low", "memory.high", "memory.oom.group", "cpu.max", "cpu.weight",
 }
 

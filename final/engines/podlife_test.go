@@ -68,8 +68,9 @@ func testExec(k *kubelet, _ *node) {
 		c.Envs, c.WorkingDir = []*cri.KeyValue{{Key: "A", Value: []byte("b")}}, "/tmp"
 	}, "sleep", "100000")
 	// As the container is, in all.
-	k.equal("what exec is", b.exec("sh", "-c", `id; pwd; echo $A; grep -E "^(CapEff|NoNewPrivs|Seccomp):" /proc/self/status; exit 4`),
-		"uid=1000(learner) gid=1000(learner) groups=7,1000(learner)\n/tmp\nb\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n4")
+	const tell = `id; pwd; echo $A; grep -E "^(CapEff|NoNewPrivs|Seccomp):" /proc/self/status; exit 4`
+	k.equal("what exec is", b.exec("sh", "-c", tell), "uid=1000(learner) gid=1000(learner) groups=7,1000(learner)\n/tmp\nb\n"+
+		"CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n4")
 	k.equal("both streams", b.exec("sh", "-c", "echo out; echo err >&2"), "out\nerr\n0")
 	k.equal("a signal", b.exec("sh", "-c", "kill -KILL $$"), "137")
 	// One that takes too long is ended.
@@ -143,7 +144,7 @@ func testMemory(k *kubelet, _ *node) {
 	b := p.begin("greedy", func(c *cri.ContainerConfig) {
 		c.Linux.Resources.MemoryLimitInBytes = 48 << 20
 	}, "sh", "-c", "until test -e /go; do sleep 0.05; done; exec eat 300m --hold 100s")
-	b.exec("touch", "/go") // not before the shim, which begins to listen when start has returned
+	b.exec("touch", "/go") // not before the shim listens, which it does when start has returned
 	if k.systemd {         // whose groups go with their last process: the shim may look too late, for runc's as well
 		k.equal("exit code", b.end()[:3], "137")
 		b.remove()
@@ -173,7 +174,7 @@ func testUpdate(k *kubelet, _ *node) {
 	p := k.run("update", nil)
 	defer p.remove()
 	b := p.begin("box", func(c *cri.ContainerConfig) {
-		c.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 20000, CpuShares: 1024, MemoryLimitInBytes: 64 << 20}
+		c.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 20000, MemoryLimitInBytes: 64 << 20}
 	}, "sleep", "100000")
 	for _, r := range []*cri.LinuxContainerResources{
 		{CpuPeriod: 100000, CpuQuota: 50000, CpuShares: 1024, MemoryLimitInBytes: 128 << 20}, // up, in place
@@ -191,8 +192,10 @@ func testUpdate(k *kubelet, _ *node) {
 		}
 	}
 	b.stop(0)
-	_, err := b.UpdateContainerResources(b.soon(), &cri.UpdateContainerResourcesRequest{ContainerId: b.id, Linux: b.config.Linux.Resources})
-	k.check(err) // for the next start, says kubelet
+	_, err := b.UpdateContainerResources(b.soon(), &cri.UpdateContainerResourcesRequest{
+		ContainerId: b.id, Linux: b.config.Linux.Resources,
+	})
+	k.check(err) // of one that has ended: containerd keeps it for itself
 }
 
 // limits are those of a container's group, the first word of each: a quota without its period.
@@ -224,7 +227,9 @@ func testStats(k *kubelet, _ *node) {
 		return answer.Stats.GetMemory().GetWorkingSetBytes().GetValue() >= 32<<20 &&
 			answer.Stats.GetCpu().GetUsageCoreNanoSeconds().GetValue() > 0
 	})
-	all, err := b.ListContainerStats(b.soon(), &cri.ListContainerStatsRequest{Filter: &cri.ContainerStatsFilter{PodSandboxId: p.id}})
+	all, err := b.ListContainerStats(b.soon(), &cri.ListContainerStatsRequest{
+		Filter: &cri.ContainerStatsFilter{PodSandboxId: p.id},
+	})
 	b.check(err)
 	k.equal("containers with stats", len(all.Stats), 1)
 	pod, err := b.PodSandboxStats(b.soon(), &cri.PodSandboxStatsRequest{PodSandboxId: p.id})
@@ -281,7 +286,8 @@ func testVolumes(k *kubelet, _ *node) {
 	for place, want := range map[string]string{"/private": "1", "/slave": "0", "/shared": "0"} {
 		k.equal("what is mounted later, in "+place, b.exec("test", "-e", place+"/late/file"), want)
 	}
-	k.equal("mount inside", b.exec("sh", "-c", "mkdir /shared/inside && mount -t tmpfs tmpfs /shared/inside && touch /shared/inside/file"), "0")
+	k.equal("mount inside", b.exec("sh", "-c",
+		"mkdir /shared/inside && mount -t tmpfs tmpfs /shared/inside && touch /shared/inside/file"), "0")
 	if _, err := os.Stat(dir + "/inside/file"); err != nil {
 		k.Errorf("%s: what the container mounts: %v", k.handler, err)
 	}
@@ -324,12 +330,13 @@ func testRestart(k *kubelet, n *node) {
 	b := p.begin("box", nil, forever...)
 	gone := p.begin("gone", nil, "sleep", "100000")
 	pid := gone.pid()
-	n.stop()
+	n.stop(unix.SIGKILL)
 	k.check(unix.Kill(pid, unix.SIGKILL)) // while nobody looks
 	n.stop = runContainerd(n.t, n.dir, n.configuration)
-	k.until("containerd is there", func() bool {
+	k.until("runtime and network are ready", func() bool {
 		answer, err := k.Status(k.soon(), &cri.StatusRequest{})
-		return err == nil && len(answer.Status.Conditions) > 1 && answer.Status.Conditions[0].Status && answer.Status.Conditions[1].Status
+		notReady := func(c *cri.RuntimeCondition) bool { return !c.Status }
+		return err == nil && !slices.ContainsFunc(answer.Status.Conditions, notReady)
 	})
 	k.equal("who ended meanwhile", gone.end(), "137 Error")
 	k.equal("who did not", b.status().State, cri.ContainerState_CONTAINER_RUNNING)

@@ -80,7 +80,9 @@ var users = []variant{
 	security("a name", func(s *cri.LinuxContainerSecurityContext) { s.RunAsUsername = "nobody" }),
 	{"environment", func(c *cri.ContainerConfig) {
 		c.WorkingDir = "/tmp/new"
-		c.Envs = []*cri.KeyValue{{Key: "A", Value: []byte("b=c")}, {Key: "EMPTY"}, {Key: "PATH", Value: []byte("/bin:/sbin")}}
+		c.Envs = []*cri.KeyValue{
+			{Key: "A", Value: []byte("b=c")}, {Key: "EMPTY"}, {Key: "PATH", Value: []byte("/bin:/sbin")},
+		}
 	}},
 	{"terminal", func(c *cri.ContainerConfig) { c.Tty = true }},
 }
@@ -172,10 +174,11 @@ var podsOnV2 = map[string][]string{
 
 // testPods compares them, containers and sandboxes.
 func testPods(t *testing.T, k *kubelet) {
-	allowed := append(allowedHere(t), allowedInPods...)
+	allowed, runtime := append(allowedHere(t), allowedInPods...), nameOf(runtimeUnderTest(t))
 	for _, p := range pods {
 		if inVM {
-			p.boxes = slices.DeleteFunc(slices.Clone(p.boxes), func(v variant) bool { return !slices.Contains(podsOnV2[p.name], v.name) })
+			not := func(v variant) bool { return !slices.Contains(podsOnV2[p.name], v.name) }
+			p.boxes = slices.DeleteFunc(slices.Clone(p.boxes), not)
 		}
 		if len(p.boxes) == 0 {
 			continue
@@ -184,7 +187,7 @@ func testPods(t *testing.T, k *kubelet) {
 			want := k.with(t, "runc").observe(p.name, p.change, p.boxes)
 			got := k.with(t, "tested").observe(p.name, p.change, p.boxes)
 			for name := range want {
-				t.Run(name, func(t *testing.T) { compare(t, "final", name, got[name], want[name], allowed) })
+				t.Run(name, func(t *testing.T) { compare(t, runtime, name, got[name], want[name], allowed) })
 			}
 		})
 	}

@@ -27,7 +27,7 @@ type stream struct {
 	got        [failure + 1]string
 }
 
-// dial connects to where the plugin has said that a stream is, once.
+// stream connects to where the plugin has said that one is, once.
 func (k *kubelet) stream(address string) *stream {
 	k.Helper()
 	at, err := url.Parse(address)
@@ -68,7 +68,8 @@ func testStreams(k *kubelet, _ *node) {
 	b := p.begin("reader", func(c *cri.ContainerConfig) { c.Stdin, c.StdinOnce = true, true },
 		"sh", "-c", "echo begin; read line; echo got $line; read line || exit 9")
 	exec, err := k.Exec(k.soon(), &cri.ExecRequest{
-		ContainerId: b.id, Cmd: []string{"sh", "-c", "read line; echo out $line; echo err >&2; exit 6"}, Stdin: true, Stdout: true, Stderr: true,
+		ContainerId: b.id, Cmd: []string{"sh", "-c", "read line; echo out $line; echo err >&2; exit 6"},
+		Stdin: true, Stdout: true, Stderr: true,
 	})
 	k.check(err)
 	s := k.stream(exec.Url)
@@ -79,7 +80,9 @@ func testStreams(k *kubelet, _ *node) {
 		k.Errorf("%s: want exit code 6 in %s", k.handler, s.got[failure])
 	}
 	// A terminal, whose size changes.
-	exec, err = k.Exec(k.soon(), &cri.ExecRequest{ContainerId: b.id, Cmd: []string{"sh"}, Tty: true, Stdin: true, Stdout: true})
+	exec, err = k.Exec(k.soon(), &cri.ExecRequest{
+		ContainerId: b.id, Cmd: []string{"sh"}, Tty: true, Stdin: true, Stdout: true,
+	})
 	k.check(err)
 	s = k.stream(exec.Url)
 	s.send(resize, `{"Width":77,"Height":33}`)
