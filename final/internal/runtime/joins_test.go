@@ -139,6 +139,11 @@ func TestRootlessJoinRefused(t *testing.T) {
 func TestRootlessSpy(t *testing.T) {
 	byLearner(t, func(l *learning) {
 		spy, found := l.spy()
+		seen := func() string {
+			text, err := os.ReadFile(found)
+			l.check(err)
+			return string(text)
+		}
 		l.bundle("a", joined(spy, specs.UserNamespace), func(s *specs.Spec) {
 			s.Hooks = hooks("true")
 		})
@@ -146,13 +151,12 @@ func TestRootlessSpy(t *testing.T) {
 			l.does("create", "a")
 			l.does("start", "a")
 			l.does("exec", "a")
+			if !eventually(func() bool { return strings.Contains(seen(), "/lab\n") }) {
+				l.Errorf("it has not even seen the command: %q", seen())
+			}
 			l.does("delete", "a")
 		}
-		text, err := os.ReadFile(found)
-		if l.check(err); !strings.Contains(string(text), "/lab\n") {
-			l.Errorf("it has seen nothing at all: %q", text)
-		}
-		for line := range strings.Lines(string(text)) {
+		for line := range strings.Lines(seen()) {
 			if !strings.HasSuffix(line, "/lab\n") {
 				l.Errorf("the spy has found %s", line)
 			}
