@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/simple-container/simple-container/final/internal/tree"
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // A target is a directory that an archive is unpacked into. As in package tree, no name from the archive is ever given to
@@ -55,12 +55,12 @@ const inside = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_
 
 // open opens a path inside the target, following symbolic links in all but the last component.
 func (t *target) open(name string, flags uint64) (int, error) {
-	return tree.Openat2(t.root, name, unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: inside})
+	return kernel.Openat2(t.root, name, unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: inside})
 }
 
 // directory opens the directory that a path names, through a symbolic link as well.
 func (t *target) directory(name string) (int, error) {
-	return tree.Openat2(t.root, name, unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inside})
+	return kernel.Openat2(t.root, name, unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inside})
 }
 
 // wrap adds what was done to what, and keeps nil.

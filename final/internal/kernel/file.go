@@ -132,6 +132,17 @@ func open(path string, flags int, mode ...uint32) (fd int, err error) {
 	}
 }
 
+// Openat2 is openat2(2), which is made again where the kernel wants it. It says EAGAIN of a path with .. in it whenever
+// somebody renames or mounts something meanwhile, anywhere: it cannot tell then whether the way there was safe.
+func Openat2(dir int, path string, how unix.OpenHow) (fd int, err error) {
+	for {
+		fd, err = unix.Openat2(dir, path, &how)
+		if err != unix.EAGAIN && err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
 // write is repeated when a signal interrupts it, and Go sends itself many: memory.limit_in_bytes of cgroup v1
 // gives up at any.
 func write(fd int, value string) error {

@@ -33,7 +33,7 @@ func Features() []Feature {
 		{"fsopen", Version{5, 2}, "mounting by descriptor", newMountAPI},
 		{"pidfd", Version{5, 3}, "signals that cannot hit the wrong process", pidfd},
 		{"PTRACE_GET_SYSCALL_INFO", Version{5, 3}, "--trace", ptraceSyscallInfo},
-		{"openat2", Version{5, 6}, "paths that cannot leave the image", openat2},
+		{"openat2", Version{5, 6}, "paths that cannot leave the image", rootedPaths},
 		{"CLONE_INTO_CGROUP", Version{5, 7}, "limits from the first instruction on", cloneIntoCgroup},
 		{"close_range", Version{5, 9}, "no descriptor of the host in a container", closeRange},
 		{"cgroup.kill", cgroupKillSince, "ending a container in one write", CgroupKill},
@@ -78,8 +78,8 @@ var pidfd = sync.OnceValue(func() error {
 	return nil
 })
 
-// openat2 tries a path resolved as if a directory were the root.
-var openat2 = sync.OnceValue(func() error {
+// rootedPaths tries a path resolved as if a directory were the root.
+var rootedPaths = sync.OnceValue(func() error {
 	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
 	fd, err := unix.Openat2(unix.AT_FDCWD, ".", how)
 	if err != nil {

@@ -21,14 +21,13 @@ import (
 // The image is walked by descriptors below its root: a symbolic link is copied, never followed. What the tmpfs
 // covers may be another mount of the spec's: only the image's own files are copied.
 func (b *builder) copyUp(d *kernel.Door, i int, o options) (tree *os.File, err error) {
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC}
-	root, err := unix.Openat2(unix.AT_FDCWD, b.Root, how)
+	root, err := unix.Open(b.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", b.Root, err)
 	}
 	defer unix.Close(root)
-	how = &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot}
-	from, err := unix.Openat2(root, b.sites[i].Target, how)
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot}
+	from, err := kernel.Openat2(root, b.sites[i].Target, how)
 	empty := errors.Is(err, unix.ENOENT) // nothing there to begin with
 	if err != nil && !empty {
 		return nil, fmt.Errorf("open %s: %w", b.host(b.sites[i].Target), err)

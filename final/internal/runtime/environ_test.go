@@ -68,3 +68,37 @@ func TestVariablesTwice(t *testing.T) {
 		t.Errorf("%q, want %q", p.Env, want)
 	}
 }
+
+// Somebody renames something all the time, anywhere: the kernel cannot tell then whether a path with .. in it was safe, and
+// wants to be asked again.
+func TestPasswdWhileOthersRename(t *testing.T) {
+	root, elsewhere := t.TempDir(), t.TempDir()
+	for _, dir := range []string{root + "/etc", root + "/real", elsewhere + "/a", elsewhere + "/b"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.WriteFile(root+"/real/passwd", nil, 0o644), os.Symlink("../real/../real/passwd", root+"/etc/passwd")); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, elsewhere+"/a", unix.AT_FDCWD, elsewhere+"/b", unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	for range 3000 {
+		file, err := openInside(root, "etc/passwd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // An Inode identifies a file, whatever names it has.
@@ -179,7 +181,7 @@ func (r *removal) unlink(name string, id Inode, flags int) error {
 }
 
 func openDirectory(parent int, name string) (*os.File, error) {
-	fd, err := Openat2(parent, name, unix.OpenHow{
+	fd, err := kernel.Openat2(parent, name, unix.OpenHow{
 		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV,
 	})
 	if errors.Is(err, unix.EXDEV) {

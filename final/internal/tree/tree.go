@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // A Tree is a directory that is the root of all paths in it.
@@ -57,22 +59,11 @@ func (t *Tree) Open(name string, flags uint64) (*os.File, error) {
 	if from == "" {
 		from = "."
 	}
-	fd, err := Openat2(int(t.root.Fd()), from, unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: t.resolve})
+	fd, err := kernel.Openat2(int(t.root.Fd()), from, unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: t.resolve})
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	return os.NewFile(uintptr(fd), name), nil
-}
-
-// Openat2 is the call, which is made again where the kernel says so.
-func Openat2(dir int, name string, how unix.OpenHow) (fd int, err error) {
-	for tries := 0; ; tries++ {
-		fd, err = unix.Openat2(dir, name, &how)
-		// EAGAIN: something was renamed while the kernel resolved a "..", and it cannot tell whether that was safe.
-		if (err != unix.EAGAIN && err != unix.EINTR) || tries == 32 {
-			return fd, err
-		}
-	}
 }
 
 // Directory opens the directory that a path names, as a handle for what is in it.
