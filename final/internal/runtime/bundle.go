@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/simple-container/simple-container/final/internal/decode"
 	"github.com/simple-container/simple-container/final/internal/kernel"
@@ -58,13 +59,17 @@ func rootOf(s *specs.Spec, bundle string) (string, error) {
 		path = filepath.Join(bundle, path)
 	}
 	root, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("root.path: %w (`final rootfs %s` makes one)", err, path)
+	}
 	if err != nil {
 		return "", fmt.Errorf("root.path: %w", err)
 	}
-	if info, err := os.Stat(root); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("root.path: %s: not a directory", root)
+	dir, err := os.OpenFile(root, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return "", fmt.Errorf("root.path: %w", err)
 	}
-	return root, nil
+	return root, dir.Close()
 }
 
 // WantsTerminal tells whether the command of a bundle is to have a terminal.
