@@ -89,9 +89,7 @@ func TestKubernetesOnSystemd(t *testing.T) {
 				testScope(k.with(t, handler), inside)
 			}
 		})
-		for _, life := range []func(*kubelet, *node){testMemory, testUpdate} {
-			life(k.with(t, "tested"), n)
-		}
+		t.Run("update", func(t *testing.T) { testUpdate(k.with(t, "tested"), n) })
 	})
 	watch.compare(t)
 }

@@ -112,7 +112,9 @@ var rights = []variant{
 	security("paths", func(s *cri.LinuxContainerSecurityContext) {
 		s.MaskedPaths, s.ReadonlyPaths = []string{"/etc/shells", "/opt", "/no/such"}, []string{"/proc/sys", "/etc"}
 	}),
-	security("paths unmasked", func(s *cri.LinuxContainerSecurityContext) { s.MaskedPaths, s.ReadonlyPaths = nil, nil }),
+	security("paths unmasked", func(s *cri.LinuxContainerSecurityContext) {
+		s.MaskedPaths, s.ReadonlyPaths = nil, nil
+	}),
 	seccomp("seccomp of the node", &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}),
 	seccomp("seccomp of an administrator", &cri.SecurityProfile{
 		ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: "/run/pods/seccomp.json",
@@ -169,7 +171,7 @@ var allowedInPods = []difference{
 
 // podsOnV2 are the containers that cgroup v2 has a part in, by their pod: the micro-VM's processor is emulated.
 var podsOnV2 = map[string][]string{
-	"plain": {"limits", "unified", "devices"}, "the node's namespaces": {"plain"}, "privileged": {"privileged"},
+	"plain": {"limits", "unified", "devices"}, "privileged": {"privileged"},
 }
 
 // testPods compares them, containers and sandboxes.
