@@ -64,10 +64,7 @@ func (c *Container) ExecProcess(o ExecOptions) (*specs.Process, error) {
 		}
 	}
 	if o.Privileged {
-		all, err := heldCapabilities(confine.Capabilities())
-		if err != nil {
-			return nil, err
-		}
+		all := heldCapabilities(confine.Capabilities())
 		p.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
 		p.NoNewPrivileges = false
 	}

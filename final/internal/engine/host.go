@@ -32,9 +32,7 @@ func hostFacts(privileged bool) (h ocispec.Host, err error) {
 	var root unix.Statfs_t
 	h.CgroupV2 = unix.Statfs("/sys/fs/cgroup", &root) == nil && root.Type == unix.CGROUP2_SUPER_MAGIC
 	h.KnownCapabilities = confine.Capabilities()
-	if h.Capabilities, err = heldCapabilities(h.KnownCapabilities); err != nil {
-		return h, err
-	}
+	h.Capabilities = heldCapabilities(h.KnownCapabilities)
 	modules := kernel.SecurityModules()
 	h.AppArmor, h.SELinux = slices.Contains(modules, "apparmor"), slices.Contains(modules, "selinux")
 	if h.AppArmor && kernel.LoadsProfiles() == nil {
@@ -48,7 +46,7 @@ func hostFacts(privileged bool) (h ocispec.Host, err error) {
 
 // heldCapabilities are those that we have, and so can give: the bounding set, in the words of known, whose index is
 // the number.
-func heldCapabilities(known []string) (held []string, err error) {
+func heldCapabilities(known []string) (held []string) {
 	for number, name := range known {
 		set, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
 		if err != nil {
@@ -58,7 +56,7 @@ func heldCapabilities(known []string) (held []string, err error) {
 			held = append(held, name)
 		}
 	}
-	return held, nil
+	return held
 }
 
 // device describes a device of the host.

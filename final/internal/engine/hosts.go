@@ -13,7 +13,7 @@ import (
 // the network has to say comes into them when it is there (connect).
 func (c *Container) writeHostFiles(host ocispec.Host) error {
 	name := c.Options.HostnameOf(c.ID, host)
-	hosts, err := c.hosts(name)
+	hosts, err := c.hosts()
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (c *Container) writeHostFiles(host ocispec.Host) error {
 }
 
 // hosts is the text of hosts(5) without a network: the host's own where the container has that.
-func (c *Container) hosts(name string) (string, error) {
+func (c *Container) hosts() (string, error) {
 	own := network.Endpoint{ExtraHosts: c.Wishes.ExtraHosts}
 	if c.isConnected() { // else what is asked for may need the network to be understood
 		own.ExtraHosts = nil

@@ -34,12 +34,12 @@ func Change(config *v1.Config, instructions []string) error {
 	return nil
 }
 
-func changeOne(config *v1.Config, word, rest string) (err error) {
+func changeOne(config *v1.Config, word, rest string) error {
 	switch word {
 	case "CMD":
-		config.Cmd, err = commandLine(rest)
+		config.Cmd = commandLine(rest)
 	case "ENTRYPOINT":
-		config.Entrypoint, err = commandLine(rest)
+		config.Entrypoint = commandLine(rest)
 	case "ENV":
 		return eachPair(rest, func(key, value string) { config.Env = setVariable(config.Env, key, value) })
 	case "LABEL":
@@ -75,7 +75,7 @@ func changeOne(config *v1.Config, word, rest string) (err error) {
 	default:
 		return fmt.Errorf("%s: not one of %s", word, Instructions)
 	}
-	return err
+	return nil
 }
 
 func put[V any](m *map[string]V, key string, value V) {
@@ -86,11 +86,11 @@ func put[V any](m *map[string]V, key string, value V) {
 }
 
 // commandLine reads ["a", "b c"], or a line for the shell.
-func commandLine(text string) ([]string, error) {
+func commandLine(text string) []string {
 	if list, ok := jsonList(text); ok {
-		return list, nil
+		return list
 	}
-	return []string{"/bin/sh", "-c", text}, nil
+	return []string{"/bin/sh", "-c", text}
 }
 
 func jsonList(text string) (list []string, ok bool) {
