@@ -46,10 +46,11 @@ func (g *Group) book() *part {
 	return g.parts[0]
 }
 
-// pidsIn reads cgroup.procs. A process of a PID namespace that cannot be seen from here is 0.
+// pidsIn reads cgroup.procs. A process of a PID namespace that cannot be seen from here is 0. A threaded group has no
+// list: its processes are in that of the group above which they are threads of (cgroups(7), "Thread mode").
 func pidsIn(group string) (pids []int, err error) {
 	text, err := kernel.ReadFile(group + "/cgroup.procs")
-	if gone(err) {
+	if gone(err) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil
 	}
 	if err != nil {
@@ -78,7 +79,7 @@ func (g *Group) Kill(door *kernel.Door, signal unix.Signal) error {
 		if err == nil {
 			return g.thawKilled(door)
 		}
-		if !gone(err) {
+		if !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) { // which a threaded group says
 			return err
 		}
 	}

@@ -70,6 +70,38 @@ func TestRemoveEndsForkingProcesses(t *testing.T) {
 	}
 }
 
+// A container may make threaded groups below its own, or its own one, which list no processes: it can be removed
+// all the same.
+func TestRemoveThreaded(t *testing.T) {
+	for _, h := range trees(t) {
+		if h.Version != 2 {
+			continue
+		}
+		above := filepath.Join(h.Dir, fmt.Sprintf("simple-container-test-threaded-%d", os.Getpid()))
+		group := &Group{parts: []*part{{Hierarchy: h, dir: above + "/own"}}}
+		inner := above + "/own/inner"
+		if err := os.MkdirAll(inner, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, threaded := range [][]string{{inner}, {above + "/own", inner}} {
+			for _, dir := range threaded {
+				if err := os.WriteFile(dir+"/cgroup.type", []byte("threaded"), 0); err != nil && !errors.Is(err, unix.EINVAL) {
+					t.Fatal(err) // it is the second time
+				}
+			}
+			if _, err := group.Pids(true); err != nil {
+				t.Errorf("%q threaded: %v", threaded, err)
+			}
+			if err := group.Kill(&kernel.Door{}, unix.SIGKILL); err != nil {
+				t.Errorf("%q threaded: %v", threaded, err)
+			}
+		}
+		if err := Remove(&kernel.Door{}, above); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // start runs a shell script in a group.
 func start(t *testing.T, group, script string) {
 	t.Helper()
