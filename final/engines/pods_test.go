@@ -230,6 +230,7 @@ func (k *kubelet) observe(name string, change func(*cri.PodSandboxConfig), boxes
 	k.Helper()
 	p := k.run(strings.ReplaceAll(name, " ", "-"), change)
 	defer p.remove()
+	p.until("the sandbox sleeps", func() bool { return sleeps(p.pid()) }) // a start with runc ends before the command runs
 	seen := map[string]facts{"sandbox": {}}
 	p.see(seen["sandbox"], p.id, p.pid())
 	for i, v := range boxes {
@@ -250,8 +251,7 @@ func (k *kubelet) observe(name string, change func(*cri.PodSandboxConfig), boxes
 func (b *box) look(f facts) {
 	b.Helper()
 	b.until("it has looked at all, and sleeps", func() bool {
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", b.pid()))
-		return slices.Contains(b.log(), "== end") && string(comm) == "sleep\n"
+		return slices.Contains(b.log(), "== end") && sleeps(b.pid())
 	})
 	section := ""
 	for _, line := range b.log() {
@@ -260,6 +260,12 @@ func (b *box) look(f facts) {
 	b.see(f, b.id, b.pid())
 	b.stop(0)
 	f["exit code"] = []string{b.end()}
+}
+
+// sleeps tells whether a process has become its command.
+func sleeps(pid int) bool {
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return string(comm) == "sleep\n"
 }
 
 // snapshot has a number, and so has what the plugin gives a name by chance.
