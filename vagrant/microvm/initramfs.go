@@ -106,7 +106,7 @@ func (a *initramfs) skeleton() error {
 	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
 		errs = append(errs, a.symlink(name, "usr/"+name))
 	}
-	errs = append(errs, a.symlink("var/run", "/run"), a.symlink("etc/mtab", "/proc/self/mounts"))
+	errs = append(errs, a.symlink("var/run", "/run"), a.symlink("var/tmp", "/tmp"), a.symlink("etc/mtab", "/proc/self/mounts"))
 	for _, name := range slices.Sorted(maps.Keys(guestFiles)) {
 		errs = append(errs, a.text(name, guestFiles[name]))
 	}
