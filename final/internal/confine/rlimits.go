@@ -71,7 +71,7 @@ func (r Rlimit) ofMemory() bool {
 	return r.Resource == unix.RLIMIT_AS || r.Resource == unix.RLIMIT_DATA || r.Resource == unix.RLIMIT_STACK
 }
 
-// AtLast sets what was another limit at first. raised is the limit of descriptors that Go has raised, if the
+// AtLast sets what was another limit at first, or may be lost. raised is the limit of descriptors that Go has raised, if the
 // executor is in Go; else nil.
 func AtLast(l *op.List, p *specs.Process, raised *unix.Rlimit) error {
 	limits, err := Rlimits(p)
@@ -88,6 +88,8 @@ func AtLast(l *op.List, p *specs.Process, raised *unix.Rlimit) error {
 			raised = nil
 		case inGo && r.ofMemory():
 			r.set(l, "until here, Go needed more")
+		case r.Resource == unix.RLIMIT_STACK: // an execve ends by putting back what it was when it began
+			r.set(l, "the parent has set it too, perhaps before this program's own execve was over")
 		}
 	}
 	if raised != nil {

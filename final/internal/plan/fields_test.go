@@ -43,7 +43,7 @@ var fields = []struct{ path, value, refused, by string }{
 	{"process.capabilities.inheritable", `["CAP_KILL"]`, "", ""},
 	{"process.capabilities.permitted", `["CAP_CHOWN"]`, "", ""},
 	{"process.capabilities.ambient", `["CAP_CHOWN"]`, "", ""},
-	{"process.rlimits.", ``, "", byParent}, // but for the last word about RLIMIT_NOFILE
+	{"process.rlimits.", ``, "", byParent}, // but for the last words about RLIMIT_NOFILE and RLIMIT_STACK
 	{"process.noNewPrivileges", `true`, "", ""},
 	{"process.apparmorProfile", `"strict"`, `process.apparmorProfile`, ""}, // the tests' machine has no LSM
 	{"process.oomScoreAdj", ``, "", byParent},

@@ -153,7 +153,9 @@ func TestMemoryLimits(t *testing.T) {
 			last := slices.ContainsFunc(list.Ops, func(o op.Op) bool {
 				return o.Name == "prlimit64" && strings.Contains(o.String(), fmt.Sprintf("%s, {%d, %d}", limit.Type, limit.Soft, limit.Hard))
 			})
-			if now == last { // one of the two
+			// One of the two does it. But the stack's limit may be lost if the parent sets it while the container side's own
+			// execve ends, some times in a hundred: the list always has it.
+			if last != (!now || limit.Type == "RLIMIT_STACK") {
 				w.Errorf("%s: set by the parent: %v, by the list: %v", limit.Type, now, last)
 			}
 		}
