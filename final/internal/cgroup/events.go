@@ -124,15 +124,20 @@ func (p *part) watchV2(ctx context.Context, names []string, changed func() bool)
 	return wait(ctx, events, make([]byte, 4096), changed)
 }
 
-// wait reads from a descriptor and asks after each read whether to go on. The end of the context ends the read.
+// wait reads from a descriptor and asks after each read whether to go on, and each second: cgroup2 puts off an event that
+// follows another within 10 ms, and drops it if the group is removed before. The end of the context ends the read.
 func wait(ctx context.Context, events *os.File, buf []byte, happened func() bool) error {
 	stop := context.AfterFunc(ctx, func() { _ = events.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for {
-		if _, err := events.Read(buf); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		_ = events.SetReadDeadline(time.Now().Add(time.Second)) // both kinds of file have deadlines
+		_, err := events.Read(buf)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			clear(buf) // nothing has been counted
+		case err != nil:
 			return fmt.Errorf("read %s: %w", events.Name(), err)
 		}
 		if !happened() {
