@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/simple-container/simple-container/final/internal/kernel"
 )
 
 // pods are variants of one, with variants of a container in each. What is asked for, the containers of both runtimes
@@ -262,10 +264,11 @@ func (b *box) look(f facts) {
 	f["exit code"] = []string{b.end()}
 }
 
-// sleeps tells whether a process has become its command.
+// sleeps tells whether a process has become its command, and that does no more: at its start Go has files open.
 func sleeps(pid int) bool {
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return string(comm) == "sleep\n"
+	stat, err := kernel.Stat(pid)
+	return err == nil && stat.State == 'S' && string(comm) == "sleep\n"
 }
 
 // snapshot has a number, and so has what the plugin gives a name by chance.
